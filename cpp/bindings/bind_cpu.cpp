@@ -1,0 +1,17 @@
+// The CPU: instruction sets and threads.
+#include "bindings/ndarray.h"
+#include "cpu/dispatch.h"
+
+namespace latchwork {
+
+void bind_cpu(py::module_& m) {
+  m.def("isa", &isa);
+  m.def("isas", &isas);
+  m.def("supported_isas", &supported_isas);
+  m.def("use_isa", [](const std::string& name) { use_isa(name); }, py::arg("name"));
+  m.def("features", &cpu_features);
+  m.def("num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+}
+
+}  // namespace latchwork

@@ -1,0 +1,340 @@
+// Training: losses, metrics, optimizer updates, sums.
+#include <optional>
+
+#include "bindings/ndarray.h"
+#include "layers/loss.h"
+#include "layers/metric.h"
+#include "layers/optimizer.h"
+#include "layers/statistics.h"
+#include "runtime/float_env.h"
+
+namespace latchwork {
+
+namespace {
+
+// Computation: the GIL released, the kernels' floating-point environment set.
+struct Compute {
+  py::gil_scoped_release release;
+  FloatScope scope;
+};
+
+// f(T()) for the dtype of an array.
+template <class F>
+auto by_dtype(const py::array& a, const char* name, F f) {
+  return is_double(a, name) ? f(double()) : f(float());
+}
+
+std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
+
+void require_shape(const py::array& a, const char* name, const py::array& like, const char* like_name) {
+  if (shape_of(a) != shape_of(like)) {
+    throw Error(std::string(name) + " must have the shape of " + like_name + ", " + shape_text(like) + ", got " +
+                shape_text(a));
+  }
+}
+
+// Class labels [...] for predictions [..., C].
+const std::int64_t* labels_of(const py::array& y, const py::array& prediction) {
+  if (!y.dtype().equal(py::dtype::of<std::int64_t>()))
+    throw py::type_error("y must be int64 labels, got " + dtype_text(y));
+  if (!is_contiguous(y)) throw Error("y must be C-contiguous");
+  std::vector<Index> expected = shape_of(prediction);
+  expected.pop_back();
+  if (shape_of(y) != expected) {
+    throw Error("y must hold one label for each row of y_pred " + shape_text(prediction) + ", got shape " +
+                shape_text(y));
+  }
+  return static_cast<const std::int64_t*>(y.data());
+}
+
+Index classes_of(const py::array& prediction) {
+  if (prediction.ndim() < 1 || prediction.shape(prediction.ndim() - 1) < 1) {
+    throw Error("y_pred must be [..., classes] with at least one class, got " + shape_text(prediction));
+  }
+  return prediction.shape(prediction.ndim() - 1);
+}
+
+// (sum, count, gradient or None)
+py::tuple loss(const std::string& name, const py::array& y, const py::array& prediction, bool from_logits,
+               double label_smoothing, double delta, bool with_gradient) {
+  const LossOptions options{from_logits, label_smoothing, delta};
+  const bool sparse = name == "sparse_categorical_crossentropy";
+  const bool elementwise = is_elementwise_loss(name);
+  if (!elementwise && !sparse && name != "categorical_crossentropy") throw Error("unknown loss " + name);
+  return by_dtype(prediction, "y_pred", [&](auto zero) {
+    using T = decltype(zero);
+    const T* const p = data_of<T>(prediction, "y_pred");
+    const Index classes = elementwise ? 1 : classes_of(prediction);
+    const std::int64_t* const labels = sparse ? labels_of(y, prediction) : nullptr;
+    const T* const targets = sparse ? nullptr : data_of<T>(y, "y");
+    if (!sparse) require_shape(y, "y", prediction, "y_pred");
+    py::object gradient = py::none();
+    T* g = nullptr;
+    if (with_gradient) {
+      py::array_t<T> made = make_array<T>(shape_of(prediction));
+      g = made.mutable_data();
+      gradient = std::move(made);
+    }
+    const Index count = prediction.size() / classes;
+    double sum = 0;
+    {
+      const Compute compute;
+      sum = elementwise ? elementwise_loss(name, options, targets, p, g, count)
+                        : class_loss(options, ClassBatch<T>{count, classes, targets, labels, p, g});
+    }
+    return py::make_tuple(sum, count, gradient);
+  });
+}
+
+// (matches, count)
+py::tuple accuracy(const std::string& name, const py::array& y, const py::array& prediction, double threshold) {
+  return by_dtype(prediction, "y_pred", [&](auto zero) {
+    using T = decltype(zero);
+    const T* const p = data_of<T>(prediction, "y_pred");
+    const bool sparse = name == "sparse_categorical_accuracy";
+    const bool binary = name == "binary_accuracy";
+    if (!sparse && !binary && name != "categorical_accuracy") throw Error("unknown accuracy " + name);
+    const Index classes = binary ? 1 : classes_of(prediction);
+    const std::int64_t* const labels = sparse ? labels_of(y, prediction) : nullptr;
+    const T* const targets = sparse ? nullptr : data_of<T>(y, "y");
+    if (!sparse) require_shape(y, "y", prediction, "y_pred");
+    const Index count = prediction.size() / classes;
+    Index matches = 0;
+    {
+      const Compute compute;
+      matches = sparse   ? sparse_matches(labels, p, count, classes)
+                : binary ? binary_matches(targets, p, static_cast<T>(threshold), count)
+                         : categorical_matches(targets, p, count, classes);
+    }
+    return py::make_tuple(matches, count);
+  });
+}
+
+// A flat array of an optimizer, of the size of params; null if absent.
+template <class T>
+T* moment(std::optional<py::array>& a, const char* name, const py::array& params) {
+  if (!a) return nullptr;
+  require_shape(*a, name, params, "params");
+  return mutable_data_of<T>(*a, name);
+}
+
+template <class T>
+const T* gradients_of(const py::array& grads, const py::array& params) {
+  require_shape(grads, "grads", params, "params");
+  return data_of<T>(grads, "grads");
+}
+
+void sgd_update(py::array params, const py::array& grads, std::optional<py::array> velocity, double learning_rate,
+                double weight_decay, double momentum, bool nesterov) {
+  const FloatScope scope;  // learning_rate * weight_decay is part of the answer
+  by_dtype(params, "params", [&](auto zero) {
+    using T = decltype(zero);
+    const SgdArgs<T> args{.n = params.size(),
+                          .params = mutable_data_of<T>(params, "params"),
+                          .grads = gradients_of<T>(grads, params),
+                          .velocity = moment<T>(velocity, "velocity", params),
+                          .learning_rate = static_cast<T>(learning_rate),
+                          .decay = static_cast<T>(learning_rate * weight_decay),
+                          .momentum = static_cast<T>(momentum),
+                          .nesterov = nesterov};
+    const Compute compute;
+    update(args);
+  });
+}
+
+void rmsprop_update(py::array params, const py::array& grads, std::optional<py::array> square,
+                    std::optional<py::array> momenta, std::optional<py::array> average, double learning_rate,
+                    double weight_decay, double rho, double momentum, double epsilon) {
+  if (!square) throw Error("square must be an array like params, got None");
+  const FloatScope scope;
+  by_dtype(params, "params", [&](auto zero) {
+    using T = decltype(zero);
+    const RmspropArgs<T> args{.n = params.size(),
+                              .params = mutable_data_of<T>(params, "params"),
+                              .grads = gradients_of<T>(grads, params),
+                              .square = moment<T>(square, "square", params),
+                              .momenta = moment<T>(momenta, "momenta", params),
+                              .average = moment<T>(average, "average", params),
+                              .learning_rate = static_cast<T>(learning_rate),
+                              .decay = static_cast<T>(learning_rate * weight_decay),
+                              .rho = static_cast<T>(rho),
+                              .one_minus_rho = static_cast<T>(1 - rho),
+                              .momentum = static_cast<T>(momentum),
+                              .epsilon = static_cast<T>(epsilon)};
+    const Compute compute;
+    update(args);
+  });
+}
+
+void adam_update(py::array params, const py::array& grads, std::optional<py::array> first,
+                 std::optional<py::array> second, std::optional<py::array> maximum, Index step, double learning_rate,
+                 double weight_decay, double beta_1, double beta_2, double epsilon) {
+  if (!first || !second) throw Error("first and second must be arrays like params, got None");
+  if (step < 1) throw Error("step must be 1 or more, got " + std::to_string(step));
+  const FloatScope scope;  // the bias correction is part of the answer
+  by_dtype(params, "params", [&](auto zero) {
+    using T = decltype(zero);
+    const AdamArgs<T> args{.n = params.size(),
+                           .params = mutable_data_of<T>(params, "params"),
+                           .grads = gradients_of<T>(grads, params),
+                           .first = moment<T>(first, "first", params),
+                           .second = moment<T>(second, "second", params),
+                           .maximum = moment<T>(maximum, "maximum", params),
+                           .step_size = static_cast<T>(adam_step_size(learning_rate, beta_1, beta_2, step)),
+                           .decay = static_cast<T>(learning_rate * weight_decay),
+                           .one_minus_beta_1 = static_cast<T>(1 - beta_1),
+                           .one_minus_beta_2 = static_cast<T>(1 - beta_2),
+                           .epsilon = static_cast<T>(epsilon)};
+    const Compute compute;
+    update(args);
+  });
+}
+
+void bind_optimizers(py::module_& m) {
+  m.def("sgd_update", &sgd_update, py::arg("params"), py::arg("grads"), py::arg("velocity"), py::kw_only(),
+        py::arg("learning_rate"), py::arg("weight_decay"), py::arg("momentum"), py::arg("nesterov"));
+  m.def("rmsprop_update", &rmsprop_update, py::arg("params"), py::arg("grads"), py::arg("square"), py::arg("momenta"),
+        py::arg("average"), py::kw_only(), py::arg("learning_rate"), py::arg("weight_decay"), py::arg("rho"),
+        py::arg("momentum"), py::arg("epsilon"));
+  m.def("adam_update", &adam_update, py::arg("params"), py::arg("grads"), py::arg("first"), py::arg("second"),
+        py::arg("maximum"), py::kw_only(), py::arg("step"), py::arg("learning_rate"), py::arg("weight_decay"),
+        py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"));
+  m.def(
+      "clip_norm",
+      [](py::array grads, const Ranges& variables, double max_norm, bool together) {
+        for (const auto& [start, stop] : variables) {
+          if (start < 0 || stop < start || stop > grads.size()) {
+            throw Error("variables must be ranges within grads of " + std::to_string(grads.size()) + ", got (" +
+                        std::to_string(start) + ", " + std::to_string(stop) + ")");
+          }
+        }
+        by_dtype(grads, "grads", [&](auto zero) {
+          auto* const g = mutable_data_of<decltype(zero)>(grads, "grads");
+          const Compute compute;
+          clip_norm(g, variables, max_norm, together);
+        });
+      },
+      py::arg("grads"), py::arg("variables"), py::arg("max_norm"), py::arg("together"));
+  m.def(
+      "clip_value",
+      [](py::array a, double limit) {
+        by_dtype(a, "a", [&](auto zero) {
+          using T = decltype(zero);
+          T* const data = mutable_data_of<T>(a, "a");
+          const Compute compute;
+          clip_value(static_cast<T>(limit), data, a.size());
+        });
+      },
+      py::arg("a"), py::arg("limit"));
+  m.def(
+      "scale",
+      [](py::array a, double factor) {
+        by_dtype(a, "a", [&](auto zero) {
+          using T = decltype(zero);
+          T* const data = mutable_data_of<T>(a, "a");
+          const Compute compute;
+          scale(static_cast<T>(factor), data, a.size());
+        });
+      },
+      py::arg("a"), py::arg("factor"));
+}
+
+void bind_statistics(py::module_& m) {
+  m.def(
+      "sum",
+      [](const py::array& a) {
+        return by_dtype(a, "a", [&](auto zero) {
+          const auto* const data = data_of<decltype(zero)>(a, "a");
+          const Compute compute;
+          return sum(data, a.size());
+        });
+      },
+      py::arg("a"));
+  m.def(
+      "sum_squares",
+      [](const py::array& a) {
+        return by_dtype(a, "a", [&](auto zero) {
+          const auto* const data = data_of<decltype(zero)>(a, "a");
+          const Compute compute;
+          return sum_squares(data, a.size());
+        });
+      },
+      py::arg("a"));
+  m.def(
+      "all_finite",
+      [](const py::array& a) {
+        return by_dtype(a, "a", [&](auto zero) {
+          const auto* const data = data_of<decltype(zero)>(a, "a");
+          const Compute compute;
+          return all_finite(data, a.size());
+        });
+      },
+      py::arg("a"));
+  m.def(
+      "mean_std",
+      [](const py::array& a) {
+        if (a.ndim() != 2 || a.shape(0) < 1) {
+          throw Error("a must be [N, F] with at least one row, got " + shape_text(a));
+        }
+        return by_dtype(a, "a", [&](auto zero) {
+          const auto* const data = data_of<decltype(zero)>(a, "a");
+          auto mean = make_array<double>({a.shape(1)});
+          auto deviation = make_array<double>({a.shape(1)});
+          double* const mean_data = mean.mutable_data();
+          double* const deviation_data = deviation.mutable_data();
+          {
+            const Compute compute;
+            mean_std(data, a.shape(0), a.shape(1), mean_data, deviation_data);
+          }
+          return py::make_tuple(mean, deviation);
+        });
+      },
+      py::arg("a"));
+  m.def(
+      "softmax",
+      [](const py::array& x) -> py::object {
+        const Index columns = classes_of(x);
+        return by_dtype(x, "x", [&](auto zero) -> py::object {
+          const auto* const in = data_of<decltype(zero)>(x, "x");
+          auto y = make_array<decltype(zero)>(shape_of(x));
+          auto* const out = y.mutable_data();
+          {
+            const Compute compute;
+            softmax(in, out, x.size() / columns, columns);
+          }
+          return y;
+        });
+      },
+      py::arg("x"));
+  m.def(
+      "softmax_backward",
+      [](const py::array& y, const py::array& dy) -> py::object {
+        const Index columns = classes_of(y);
+        require_shape(dy, "dy", y, "y");
+        return by_dtype(y, "y", [&](auto zero) -> py::object {
+          const auto* const y_data = data_of<decltype(zero)>(y, "y");
+          const auto* const dy_data = data_of<decltype(zero)>(dy, "dy");
+          auto dx = make_array<decltype(zero)>(shape_of(y));
+          auto* const out = dx.mutable_data();
+          {
+            const Compute compute;
+            softmax_backward(y_data, dy_data, out, y.size() / columns, columns);
+          }
+          return dx;
+        });
+      },
+      py::arg("y"), py::arg("dy"));
+}
+
+}  // namespace
+
+void bind_training(py::module_& m) {
+  m.def("loss", &loss, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(), py::arg("from_logits") = false,
+        py::arg("label_smoothing") = 0.0, py::arg("delta") = 1.0, py::arg("gradient") = true);
+  m.def("accuracy", &accuracy, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(),
+        py::arg("threshold") = 0.5);
+  bind_optimizers(m);
+  bind_statistics(m);
+}
+
+}  // namespace latchwork

@@ -1,0 +1,41 @@
+// The extension module: one bind_* function per topic.
+#include "bindings/ndarray.h"
+#include "runtime/interrupt.h"
+
+namespace latchwork {
+
+void bind_cpu(py::module_& m);
+void bind_random(py::module_& m);
+void bind_recurrent(py::module_& m);
+void bind_training(py::module_& m);
+void bind_unary(py::module_& m);
+
+namespace {
+
+// Python runs signal handlers on its main thread only, and only there a Ctrl-C becomes an exception.
+bool signal_raised() noexcept {
+  const py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace
+
+}  // namespace latchwork
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "latchwork's compiled core; use it through latchwork.functional and the modules above";
+  m.attr("__version__") = LATCHWORK_VERSION;
+  latchwork::set_interrupt_check(&latchwork::signal_raised);
+  pybind11::register_local_exception_translator([](std::exception_ptr raised) {
+    try {
+      if (raised) std::rethrow_exception(raised);
+    } catch (const latchwork::Interrupted&) {
+      if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+    }
+  });
+  latchwork::bind_cpu(m);
+  latchwork::bind_random(m);
+  latchwork::bind_recurrent(m);
+  latchwork::bind_training(m);
+  latchwork::bind_unary(m);
+}

@@ -1,0 +1,196 @@
+// Product tiles. Units lie along the lanes, so every chain is its own lane and no tile shape can change a bit.
+#include "kernels/product.h"
+
+#include "simd/vec.h"
+
+namespace latchwork::LATCHWORK_ISA {
+namespace {
+
+constexpr int kPanelVectors = 2;
+
+// Tile loops must unroll completely, or gcc 12 keeps the accumulators on the stack around the chain.
+#define LATCHWORK_UNROLL _Pragma("GCC unroll 8")
+
+// R rows x N vectors of accumulators live in registers through the whole chain.
+template <class V, int R, int N>
+void product_tile(const ProductArgs<typename V::Scalar>& a, Index row) noexcept {
+  using T = typename V::Scalar;
+  V sum[R][N];
+  LATCHWORK_UNROLL
+  for (int r = 0; r < R; ++r)
+    LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v)
+      sum[r][v] = a.init ? V::load(a.init + (row + r) * a.init_stride + v * V::kLanes) : V(T(0));
+  const T* weights = a.weights;
+  for (Index s = 0; s < a.segment_count; ++s) {
+    const Segment<T>& segment = a.segments[s];
+    const T* const* const rows = segment.rows ? segment.rows : a.operand;
+    const T* operand[R];
+    LATCHWORK_UNROLL
+    for (int r = 0; r < R; ++r) operand[r] = rows[row + r] + segment.offset;
+    const Index count = segment.count;
+    for (Index k = 0; k < count; ++k) {
+      V w[N];
+      LATCHWORK_UNROLL
+      for (int v = 0; v < N; ++v) w[v] = V::load(weights + v * V::kLanes);
+      weights += N * V::kLanes;
+      LATCHWORK_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const V x(operand[r][k]);
+        LATCHWORK_UNROLL
+        for (int v = 0; v < N; ++v) sum[r][v] = fma(x, w[v], sum[r][v]);
+      }
+    }
+  }
+  LATCHWORK_UNROLL
+  for (int r = 0; r < R; ++r)
+    LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v) sum[r][v].store(a.out + (row + r) * a.out_stride + v * V::kLanes);
+}
+
+template <class T>
+using ProductTile = void (*)(const ProductArgs<T>&, Index) noexcept;
+
+// The tiles of one width by height: [R - 1].
+template <class V, int N, int R = kTileRows>
+constexpr ProductTile<typename V::Scalar> product_tile_of(int rows) {
+  if constexpr (R == 1)
+    return product_tile<V, 1, N>;
+  else
+    return rows == R ? product_tile<V, R, N> : product_tile_of<V, N, R - 1>(rows);
+}
+
+// Heights differ by at most one: 17 rows are 6 + 6 + 5, not 8 + 8 + 1.
+template <class V, int N>
+void product_rows(const ProductArgs<typename V::Scalar>& a) noexcept {
+  const Index tiles = ceil_div(a.rows, kTileRows);
+  const Index height = a.rows / (tiles > 0 ? tiles : 1);
+  const Index taller = a.rows - height * tiles;
+  Index row = 0;
+  for (Index tile = 0; tile < tiles; ++tile) {
+    const Index rows = height + (tile < taller ? 1 : 0);
+    product_tile_of<V, N>(static_cast<int>(rows))(a, row);
+    row += rows;
+  }
+}
+
+template <class V>
+void product(const ProductArgs<typename V::Scalar>& a) noexcept {
+  if (a.columns == kPanelVectors * V::kLanes)
+    product_rows<V, kPanelVectors>(a);
+  else
+    product_rows<V, 1>(a);
+}
+
+template <class V>
+V load_columns(const typename V::Scalar* p, Index columns) {
+  return columns >= V::kLanes ? V::load(p) : V::load_partial(p, columns < 0 ? 0 : columns);
+}
+
+template <class V>
+void store_columns(V value, typename V::Scalar* p, Index columns) {
+  if (columns >= V::kLanes)
+    value.store(p);
+  else if (columns > 0)
+    value.store_partial(p, columns);
+}
+
+template <class V, int R, int N>
+void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
+  using T = typename V::Scalar;
+  V sum[R][N];
+  LATCHWORK_UNROLL
+  for (int r = 0; r < R; ++r)
+    LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v) sum[r][v] = V(T(0));
+  const T* a = args.a;
+  const T* b = args.b;
+  const Index b_stride = args.b_stride;
+  for (Index k = 0; k < args.count; ++k, a += kTileRows, b += b_stride) {
+    V column[N];
+    LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v) column[v] = V::load(b + v * V::kLanes);
+    LATCHWORK_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const V row(a[r]);
+      LATCHWORK_UNROLL
+      for (int v = 0; v < N; ++v) sum[r][v] = fma(row, column[v], sum[r][v]);
+    }
+  }
+  LATCHWORK_UNROLL
+  for (int r = 0; r < R; ++r)
+    LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v) {
+      T* const out = args.out + r * args.out_stride + v * V::kLanes;
+      const Index columns = args.columns - v * V::kLanes;
+      store_columns(load_columns<V>(out, columns) + sum[r][v], out, columns);
+    }
+}
+
+template <class T>
+using OuterTile = void (*)(const OuterArgs<T>&) noexcept;
+
+template <class V, int N, int R = kTileRows>
+constexpr OuterTile<typename V::Scalar> outer_tile_of(int rows) {
+  if constexpr (R == 1)
+    return outer_tile<V, 1, N>;
+  else
+    return rows == R ? outer_tile<V, R, N> : outer_tile_of<V, N, R - 1>(rows);
+}
+
+template <class V>
+void outer(const OuterArgs<typename V::Scalar>& args) noexcept {
+  const int rows = static_cast<int>(args.rows);
+  if (args.columns > V::kLanes)
+    outer_tile_of<V, kPanelVectors>(rows)(args);
+  else
+    outer_tile_of<V, 1>(rows)(args);
+}
+
+template <class V>
+void column_sums(const OuterArgs<typename V::Scalar>& args) noexcept {
+  using T = typename V::Scalar;
+  for (Index c = 0; c < args.columns; c += V::kLanes) {
+    V sum = V(T(0));
+    for (Index k = 0; k < args.count; ++k) sum = sum + V::load(args.b + k * args.b_stride + c);
+    store_columns(load_columns<V>(args.out + c, args.columns - c) + sum, args.out + c, args.columns - c);
+  }
+}
+
+template <class T>
+void pack(const PackArgs<T>& a) noexcept {
+  for (Index k = 0; k < a.count; ++k) {
+    T* const out = a.out + k * a.out_stride;
+    const T* const source = a.source + k * a.k_stride;
+    if (a.c_stride == 1)
+      for (Index c = 0; c < a.columns; ++c) out[c] = source[c];
+    else
+      for (Index c = 0; c < a.columns; ++c) out[c] = source[c * a.c_stride];
+    for (Index c = a.columns; c < a.width; ++c) out[c] = T(0);
+  }
+}
+
+template <class T>
+void pack_rows(const PackRowsArgs<T>& a) noexcept {
+  const Index full = a.features / kTileRows;
+  for (Index r = 0; r < a.rows; ++r) {
+    const T* source = a.source[r];
+    T* out = a.out + r * a.row_stride;
+    for (Index tile = 0; tile < full; ++tile, source += kTileRows, out += a.tile_stride)
+      for (int i = 0; i < kTileRows; ++i) out[i] = source[i];
+    for (Index i = 0; i < a.features - full * kTileRows; ++i) out[i] = source[i];
+  }
+}
+
+template <class T>
+constexpr ProductKernels<T> product_kernels() {
+  using V = Vec<T>;
+  return {kTileRows, kPanelVectors * V::kLanes, V::kLanes, product<V>, outer<V>, column_sums<V>, pack<T>, pack_rows<T>};
+}
+
+}  // namespace
+
+extern constexpr ProductKernels<float> product_f32 = product_kernels<float>();
+extern constexpr ProductKernels<double> product_f64 = product_kernels<double>();
+
+}  // namespace latchwork::LATCHWORK_ISA

@@ -1,0 +1,83 @@
+// Products: chains of fused multiply-adds over packed weights. They know no cell.
+// T time, B batch, I input, H hidden, K terms of a chain; "panel": the columns one tile computes, kPanelVectors vectors wide.
+#pragma once
+
+#include "base/types.h"
+
+namespace latchwork {
+
+// One stretch of a chain: rows[r][offset .. offset + count). Null rows: ProductArgs::operand.
+template <class T>
+struct Segment {
+  const T* const* rows;
+  Index offset;
+  Index count;
+};
+
+// out[r][c] = (init[r][c]) + sum over segments, over k: operand[r][k] * weights[k][c], one FMA chain in that order,
+// for r in [0, rows) and c in [0, columns).
+template <class T>
+struct ProductArgs {
+  Index rows;
+  Index columns;  // a whole number of vectors, at most one panel
+  const T* init;  // [rows or 1, columns]; null starts the chains from zero
+  Index init_stride;  // 0: one row for all
+  const T* weights;   // [sum of counts, columns], packed
+  const Segment<T>* segments;
+  Index segment_count;
+  const T* const* operand = nullptr;  // [rows] of the segments that name none
+  T* out;  // [rows, out_stride]
+  Index out_stride;
+};
+
+// out[r][c] += sum over k: a[k][r] * b[k][c], the sum one FMA chain from zero, k ascending, then one addition.
+// Parameter gradients accumulate: this is where.
+template <class T>
+struct OuterArgs {
+  Index count;    // K
+  Index rows;     // at most tile_rows
+  Index columns;  // real columns, at most one panel
+  const T* a;     // [K, tile_rows]
+  const T* b;     // [K, b_stride]
+  Index b_stride;
+  T* out;  // [rows, out_stride], the caller's own array
+  Index out_stride;
+};
+
+// Copies a matrix into panels. element(k, c) = source[k * k_stride + c * c_stride]; columns beyond `columns` become 0.
+template <class T>
+struct PackArgs {
+  const T* source;
+  Index k_stride;
+  Index c_stride;
+  Index count;    // K
+  Index columns;  // real columns
+  Index width;    // of the packed rows, >= columns
+  T* out;         // [K, out_stride], the first `width` of each row
+  Index out_stride;
+};
+
+// Lays rows side by side for `outer`: tile m holds features [m * tile_rows, ..) as [K, tile_rows].
+template <class T>
+struct PackRowsArgs {
+  Index rows;
+  Index features;
+  const T* const* source;  // [rows] pointers to `features` values
+  T* out;                  // row 0 of tile 0
+  Index row_stride;        // distance between packed rows, in elements
+  Index tile_stride;       // distance between tiles
+};
+
+template <class T>
+struct ProductKernels {
+  int tile_rows;      // rows of an outer tile, and of `a`
+  int panel_columns;  // columns of a full panel: two vectors
+  int lanes;
+  void (*product)(const ProductArgs<T>&) noexcept;
+  void (*outer)(const OuterArgs<T>&) noexcept;
+  void (*column_sums)(const OuterArgs<T>&) noexcept;  // outer with a[k] = 1 and one row
+  void (*pack)(const PackArgs<T>&) noexcept;
+  void (*pack_rows)(const PackRowsArgs<T>&) noexcept;
+};
+
+}  // namespace latchwork

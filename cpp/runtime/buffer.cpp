@@ -1,0 +1,108 @@
+#include "runtime/buffer.h"
+
+#include <array>
+#include <bit>
+#include <mutex>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "latchwork/error.h"
+
+namespace latchwork {
+namespace {
+
+// Sizes are rounded up to eighths of a power of two, so that nearly equal requests share blocks (waste at most 12.5 %).
+std::size_t size_class(std::size_t bytes) {
+  if (bytes <= 512) return round_up(static_cast<Index>(bytes), 64);
+  const std::size_t step = std::bit_floor(bytes - 1) / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+struct Pool {
+  struct Block {
+    void* memory;
+    std::size_t bytes;
+  };
+  std::mutex mutex;
+  std::vector<Block> idle;
+  std::size_t idle_bytes = 0, used_bytes = 0, most_used = 0;
+
+  void free_last() noexcept {
+    idle_bytes -= idle.back().bytes;
+    ::operator delete(idle.back().memory, std::align_val_t(kAlignment));
+    idle.pop_back();
+  }
+};
+
+// Never destroyed: buffers may outlive static destruction in a process that exits while a thread computes.
+Pool& pool() {
+  static Pool* const p = new Pool;
+  return *p;
+}
+
+}  // namespace
+
+void* pool_acquire(std::size_t bytes) {
+  const std::size_t wanted = size_class(bytes);
+  Pool& p = pool();
+  {
+    const std::lock_guard lock(p.mutex);
+    p.idle.reserve(p.idle.size() + 64);  // so that release never allocates
+    for (std::size_t i = p.idle.size(); i-- > 0;) {
+      if (p.idle[i].bytes != wanted) continue;
+      void* const memory = p.idle[i].memory;
+      p.idle.erase(p.idle.begin() + static_cast<std::ptrdiff_t>(i));
+      p.idle_bytes -= wanted;
+      p.used_bytes += wanted;
+      if (p.used_bytes > p.most_used) p.most_used = p.used_bytes;
+      return memory;
+    }
+  }
+  void* const memory = ::operator new(wanted, std::align_val_t(kAlignment));
+  const std::lock_guard lock(p.mutex);
+  p.used_bytes += wanted;
+  if (p.used_bytes > p.most_used) p.most_used = p.used_bytes;
+  return memory;
+}
+
+void pool_release(void* memory, std::size_t bytes) noexcept {
+  const std::size_t freed = size_class(bytes);
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  p.used_bytes -= freed;
+  if (p.idle.size() == p.idle.capacity()) {
+    ::operator delete(memory, std::align_val_t(kAlignment));
+    return;
+  }
+  p.idle.push_back({memory, freed});
+  p.idle_bytes += freed;
+  // Keep no more than the most that was ever in use: the oldest idle block goes first.
+  while (p.idle_bytes + p.used_bytes > p.most_used && !p.idle.empty()) {
+    std::swap(p.idle.front(), p.idle.back());
+    p.free_last();
+  }
+}
+
+void pool_trim() noexcept {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  while (!p.idle.empty()) p.free_last();
+  p.most_used = p.used_bytes;
+}
+
+std::size_t checked_bytes(Index count, std::size_t size) {
+  std::size_t bytes = 0;
+  if (count < 0 || __builtin_mul_overflow(static_cast<std::size_t>(count), size, &bytes) || bytes > PTRDIFF_MAX)
+    throw Error("size: " + std::to_string(count) + " elements of " + std::to_string(size) + " bytes is too large");
+  return bytes;
+}
+
+Index checked_product(Index a, Index b) {
+  Index product = 0;
+  if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product))
+    throw Error("size: " + std::to_string(a) + " x " + std::to_string(b) + " is too large");
+  return product;
+}
+
+}  // namespace latchwork

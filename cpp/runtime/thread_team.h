@@ -1,0 +1,64 @@
+// One persistent team of threads for the process: work is handed out by a spin, then by a futex.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <type_traits>
+
+#include "base/types.h"
+#include "latchwork/cpu.h"
+
+namespace latchwork {
+
+// A barrier for the members of one team run. Spins, then yields (a team may be larger than the machine).
+class Barrier {
+ public:
+  explicit Barrier(int members) noexcept : members_(members) {}
+  void wait() noexcept;
+
+ private:
+  const int members_;
+  std::atomic<int> arrived_ = 0;
+  std::atomic<unsigned> generation_ = 0;
+};
+
+// Holds the team for one call. A caller that finds it busy gets a team of one, itself: bits do not depend on it.
+class Team {
+ public:
+  // Asks for at most `wanted` members, at most num_threads(); work too small to share asks for 1.
+  explicit Team(int wanted);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  int size() const noexcept { return size_; }
+
+  // Runs f(member) for member in [0, size); returns when all have. f must not throw. The kernels' float scope is set.
+  template <class F>
+  void run(F&& f) {
+    using Callable = std::remove_reference_t<F>;
+    run_members([](void* context, int member) { (*static_cast<Callable*>(context))(member); },
+                const_cast<void*>(static_cast<const void*>(&f)));
+  }
+
+ private:
+  using Function = void (*)(void* context, int member);
+  void run_members(Function function, void* context);
+  int size_;
+  bool holds_;
+};
+
+// f(begin, end) over [0, n) in pieces of a multiple of `grain`. For work whose result has no order.
+template <class F>
+void parallel_for(Index n, Index grain, F&& f) {
+  const Index pieces = ceil_div(n, grain);
+  Team team(static_cast<int>(pieces < 1024 ? pieces : 1024));
+  const Index share = ceil_div(pieces, team.size()) * grain;
+  team.run([&](int member) {
+    const Index begin = member * share;
+    const Index end = begin + share < n ? begin + share : n;
+    if (begin < end) f(begin, end);
+  });
+}
+
+}  // namespace latchwork

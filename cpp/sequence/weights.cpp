@@ -1,0 +1,200 @@
+#include "sequence/weights.h"
+
+#include <algorithm>
+
+#include "runtime/thread_team.h"
+
+namespace latchwork {
+namespace {
+
+// Products that fill a slot, in the order of its chain.
+std::vector<int> products_of(const CellInfo& cell, int slot) {
+  std::vector<int> products;
+  for (int p = 0; p < cell.products; ++p)
+    for (int i = 0; i < cell.product[p].count; ++i)
+      if (cell.product[p].slots[i] == slot) products.push_back(p);
+  return products;
+}
+
+int gate_of(const ProductInfo& product, int slot) {
+  for (int i = 0; i < product.count; ++i)
+    if (product.slots[i] == slot) return product.gates[i];
+  return -1;
+}
+
+}  // namespace
+
+Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index columns, Index vector_lanes)
+    : cell(&c),
+      input(input_size),
+      hidden(hidden_size),
+      padded_hidden(round_up(hidden_size, kUnitPadding)),
+      panel_columns(columns),
+      lanes(vector_lanes),
+      forward_size(0),
+      backward_size(0) {
+  for (Index unit = 0; unit < hidden; unit += panel_columns)
+    blocks.push_back({unit, std::min(panel_columns, padded_hidden - unit), std::min(panel_columns, hidden - unit)});
+
+  for (int phase = 0; phase < cell->phases; ++phase)
+    for (const Block& block : blocks) {
+      std::vector<Panel>& list = panels.emplace_back();
+      const int first = cell->phase[phase].first_slot, end = first + cell->phase[phase].slot_count;
+      for (int slot = first; slot < end;) {
+        const std::vector<int> products = products_of(*cell, slot);
+        const bool pair = 2 * block.width <= panel_columns && slot + 1 < end && products_of(*cell, slot + 1) == products;
+        Panel panel{slot, block.width * (pair ? 2 : 1), slot * block.width, forward_size, 0, 0, {}};
+        for (const int p : products) {
+          panel.products[panel.product_count++] = p;
+          const Index length = features(cell->product[p].operand) * panel.columns;
+          forward_size += length;
+          if (cell->product[p].operand == Operand::x) panel.x_weights = length;
+        }
+        list.push_back(panel);
+        slot += pair ? 2 : 1;
+      }
+    }
+
+  for (const Operand operand : {Operand::x, Operand::h, Operand::intermediate}) {
+    BackwardProduct product{operand, features(operand), 0, backward_size, {}};
+    for (int slot = 0; slot < cell->slots; ++slot)
+      for (const int p : products_of(*cell, slot))
+        if (cell->product[p].operand == operand) product.slots.push_back(slot);
+    if (product.slots.empty()) continue;
+    product.terms = static_cast<Index>(product.slots.size()) * hidden;
+    for (Index panel = 0; panel * panel_columns < product.columns; ++panel)
+      backward_size += product.terms * panel_width(product.columns, panel);
+    backward.push_back(std::move(product));
+  }
+}
+
+Index Layout::panel_width(Index columns, Index panel) const {
+  return std::min(panel_columns, round_up(columns - panel * panel_columns, lanes));
+}
+
+const BackwardProduct* Layout::backward_of(Operand operand) const {
+  for (const BackwardProduct& product : backward)
+    if (product.operand == operand) return &product;
+  return nullptr;
+}
+
+template <class T>
+Weights<T>::Weights(int cell, Index input, Index hidden, Parameters<T> parameters)
+    : cell_(latchwork::kernels().of<T>().cells[cell]->info),
+      cell_index_(cell),
+      input_(input),
+      hidden_(hidden),
+      parameters_(parameters) {}
+
+template <class T>
+void Weights<T>::prepare(bool backward) {
+  const KernelTable& now = latchwork::kernels();
+  if (table_ != &now) {
+    touch();
+    table_ = &now;
+    cell_ = kernels().info;
+    const ProductKernels<T>& product = now.of<T>().product;
+    layout_ = std::make_unique<Layout>(*cell_, input_, hidden_, product.panel_columns, product.lanes);
+    forward_ = Buffer<T>(layout_->forward_size);
+    bias_ = Buffer<T>(layout_->slot_row());
+    backward_ = Buffer<T>();
+  }
+  if (!forward_fresh_) pack_forward();
+  forward_fresh_ = true;
+  if (!backward || backward_fresh_) return;
+  if (backward_.size() == 0) backward_ = Buffer<T>(layout_->backward_size);
+  pack_backward();
+  backward_fresh_ = true;
+}
+
+template <class T>
+void Weights<T>::pack_forward() {
+  const Index columns = cell_->gates * hidden_;
+  for (const Block& block : layout_->blocks)
+    for (int slot = 0; slot < cell_->slots; ++slot) {
+      T* const out = bias_.data() + layout_->block_offset(block) + slot * block.width;
+      std::fill_n(out, block.width, T(0));
+      if (!parameters_.bias) continue;
+      bool first = true;
+      for (const int p : products_of(*cell_, slot)) {
+        const ProductInfo& product = cell_->product[p];
+        if (product.bias < 0) continue;
+        const T* const bias = parameters_.bias + product.bias * columns + gate_of(product, slot) * hidden_ + block.unit;
+        for (Index u = 0; u < block.units; ++u) out[u] = first ? bias[u] : out[u] + bias[u];
+        first = false;
+      }
+    }
+
+  // One task a panel; about 32 K elements keep a thread busy longer than handing the task over takes.
+  const Index tasks = static_cast<Index>(layout_->panels.size());
+  const Index grain = std::max<Index>(1, tasks * 32768 / std::max<Index>(1, layout_->forward_size));
+  const auto pack = table_->of<T>().product.pack;
+  parallel_for(tasks, grain, [&](Index begin, Index end) {
+    for (Index task = begin; task < end; ++task) {
+      const Block& block = layout_->blocks[static_cast<std::size_t>(task) % layout_->blocks.size()];
+      for (const Panel& panel : layout_->panels[static_cast<std::size_t>(task)]) {
+        T* out = forward_.data() + panel.weights;
+        for (int i = 0; i < panel.product_count; ++i) {
+          const ProductInfo& product = cell_->product[panel.products[i]];
+          const Index terms = layout_->features(product.operand);
+          for (Index c = 0; c < panel.columns; c += block.width)
+            pack({.source = matrix(product.weight) + gate_of(product, panel.slot + static_cast<int>(c / block.width)) * hidden_ + block.unit,
+                  .k_stride = columns,
+                  .c_stride = 1,
+                  .count = terms,
+                  .columns = block.units,
+                  .width = block.width,
+                  .out = out + c,
+                  .out_stride = panel.columns});
+          out += terms * panel.columns;
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void Weights<T>::pack_backward() {
+  struct Task {
+    const BackwardProduct* product;
+    Index panel, offset;
+  };
+  std::vector<Task> tasks;
+  for (const BackwardProduct& product : layout_->backward) {
+    Index offset = product.weights;
+    for (Index panel = 0; panel * layout_->panel_columns < product.columns; ++panel) {
+      tasks.push_back({&product, panel, offset});
+      offset += product.terms * layout_->panel_width(product.columns, panel);
+    }
+  }
+  const Index count = static_cast<Index>(tasks.size());
+  const Index grain = std::max<Index>(1, count * 32768 / std::max<Index>(1, layout_->backward_size));
+  const Index stride = cell_->gates * hidden_;
+  const auto pack = table_->of<T>().product.pack;
+  parallel_for(count, grain, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const auto& [product, panel, offset] = tasks[static_cast<std::size_t>(i)];
+      const Index column = panel * layout_->panel_columns, width = layout_->panel_width(product->columns, panel);
+      T* out = backward_.data() + offset;
+      for (const int slot : product->slots)
+        for (const int p : products_of(*cell_, slot)) {
+          const ProductInfo& info = cell_->product[p];
+          if (info.operand != product->operand) continue;
+          pack({.source = matrix(info.weight) + column * stride + gate_of(info, slot) * hidden_,
+                .k_stride = 1,
+                .c_stride = stride,
+                .count = hidden_,
+                .columns = std::min(width, product->columns - column),
+                .width = width,
+                .out = out,
+                .out_stride = width});
+          out += hidden_ * width;
+        }
+    }
+  });
+}
+
+template class Weights<float>;
+template class Weights<double>;
+
+}  // namespace latchwork

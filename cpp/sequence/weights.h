@@ -1,0 +1,109 @@
+// Weights laid out for the product tiles, forward and backward. The caller's arrays stay canonical; packs are copies.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cpu/dispatch.h"
+#include "runtime/buffer.h"
+
+namespace latchwork {
+
+// A block is the units of one panel. Pre-activations of a row are laid out [block][slot][width of the block].
+struct Block {
+  Index unit, width;     // width: padded units
+  Index units;           // real units
+};
+
+// The columns of one product tile: one slot of a block or, in a half-wide block, two slots with the same products.
+struct Panel {
+  int slot;
+  Index columns;
+  Index in_block;         // offset of its columns within the block's [slot][width]
+  Index weights;          // offset in the forward pack
+  Index x_weights;        // length of its x part there: what a hoisted product has done already
+  int product_count;
+  int products[kMaxProducts];
+};
+
+// d_operand += d_slots · weights^T, a chain over (slot, unit).
+struct BackwardProduct {
+  Operand operand;
+  Index columns;         // features of the operand, real
+  Index terms;           // K
+  Index weights;         // offset in the backward pack: panels of [K][columns of the panel]
+  std::vector<int> slots;
+};
+
+// Everything about a cell of some size on some ISA that does not depend on data.
+struct Layout {
+  Layout(const CellInfo& cell, Index input, Index hidden, Index panel_columns, Index lanes);
+
+  const CellInfo* cell;
+  Index input, hidden, padded_hidden;
+  Index panel_columns, lanes;
+  std::vector<Block> blocks;
+  std::vector<std::vector<Panel>> panels;  // [phase * blocks + block]
+  std::vector<BackwardProduct> backward;   // by operand
+  Index forward_size, backward_size;       // elements of the packs
+
+  Index features(Operand operand) const { return operand == Operand::x ? input : hidden; }
+  Index slot_row() const { return padded_hidden * cell->slots; }                           // pre-activations of a row
+  Index block_offset(const Block& block) const { return block.unit * cell->slots; }         // of a block in it
+  Index panel_width(Index columns, Index panel) const;                                      // of a backward panel
+  const BackwardProduct* backward_of(Operand operand) const;
+  const std::vector<Panel>& panels_of(int phase, Index block) const {
+    return panels[static_cast<std::size_t>(phase) * blocks.size() + static_cast<std::size_t>(block)];
+  }
+  // Values of a saved record: what the cell saves, then the states beyond h.
+  Index record() const { return (cell->saved + cell->states - 1) * padded_hidden; }
+};
+
+// The caller's arrays, canonical: kernel [I, G*H], recurrent_kernel [H, G*H], bias [biases, G*H] or null.
+template <class T>
+struct Parameters {
+  const T* kernel;
+  const T* recurrent_kernel;
+  const T* bias;
+};
+
+template <class T>
+class Weights {
+ public:
+  Weights(int cell, Index input, Index hidden, Parameters<T> parameters);
+
+  const CellInfo& cell() const { return *cell_; }
+  Index input() const { return input_; }
+  Index hidden() const { return hidden_; }
+  const Parameters<T>& parameters() const { return parameters_; }
+
+  // The arrays have been written: packs are stale.
+  void touch() { forward_fresh_ = backward_fresh_ = false; }
+  // Makes the packs for the ISA in use, if stale; by the team. Not to be called from two threads at once.
+  void prepare(bool backward);
+
+  const KernelTable& table() const { return *table_; }
+  const CellKernels<T>& kernels() const { return *table_->template of<T>().cells[cell_index_]; }
+  const Layout& layout() const { return *layout_; }
+  const T* forward() const { return forward_.data(); }
+  const T* backward() const { return backward_.data(); }
+  const T* bias() const { return bias_.data(); }  // [block][slot][width], zeros without a bias
+
+ private:
+  void pack_forward();
+  void pack_backward();
+  const T* matrix(Weight weight) const {
+    return weight == Weight::kernel ? parameters_.kernel : parameters_.recurrent_kernel;
+  }
+
+  const CellInfo* cell_;
+  int cell_index_;
+  Index input_, hidden_;
+  Parameters<T> parameters_;
+  const KernelTable* table_ = nullptr;
+  std::unique_ptr<Layout> layout_;
+  Buffer<T> forward_, backward_, bias_;
+  bool forward_fresh_ = false, backward_fresh_ = false;
+};
+
+}  // namespace latchwork

@@ -1,0 +1,46 @@
+"""What the kernels run on: instruction set and threads.
+
+Names of instruction sets: "avx512", "avx2", "neon", "portable". The best one this machine has is chosen when the
+package is imported, or the one that the environment variable LATCHWORK_ISA names. Results are the same bits on all.
+"""
+
+from __future__ import annotations
+
+from latchwork import _core
+from latchwork.names import resolve
+
+
+def isa() -> str:
+    """The instruction set in use.
+
+    >>> isa() in supported()
+    True
+    """
+    return _core.isa()
+
+
+def use(name: str) -> None:
+    """Run the kernels of this instruction set from now on. Raises ValueError for one this machine does not have."""
+    _core.use_isa(resolve("instruction set", name, ("avx512", "avx2", "neon", "portable")))
+
+
+def supported() -> list[str]:
+    """The instruction sets this machine can run, best first."""
+    return list(_core.supported_isas())
+
+
+def features() -> list[str]:
+    """What the processor offers, as far as the choice looks at it."""
+    return list(_core.features())
+
+
+def num_threads() -> int:
+    """The number of threads the kernels may use."""
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most `n` threads from now on (also: the environment variable LATCHWORK_NUM_THREADS). Bits do not change."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
+    _core.set_num_threads(n)

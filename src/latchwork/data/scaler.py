@@ -1,0 +1,72 @@
+"""Scaling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latchwork import _core
+from latchwork.data.series import as_float
+
+
+class StandardScaler:
+    """Each feature minus its mean, divided by its standard deviation: (x - mean_) / scale_.
+
+    Fit it on the training part only. The last axis holds the features; all axes before it are samples, and a vector
+    [N] is one feature. `scale_` is the standard deviation over N (not N - 1), 1 for a feature that does not vary.
+    Attributes after `fit`: `mean_` and `scale_`, [F].
+
+    >>> scaler = StandardScaler().fit([[1.0], [3.0]])
+    >>> scaler.transform([[5.0]])
+    array([[3.]])
+    >>> scaler.inverse_transform([[3.0]])
+    array([[5.]])
+    """
+
+    def __init__(self) -> None:
+        self.mean_: NDArray[Any] | None = None
+        self.scale_: NDArray[Any] | None = None
+
+    def fit(self, x: ArrayLike) -> StandardScaler:
+        """Learn mean and scale from `x` ([N] or [..., F], at least one sample, no NaN or infinity)."""
+        rows = self._rows(as_float(x, "x"))
+        if rows.size == 0:
+            raise ValueError(f"x must hold at least one sample and one feature, got shape {np.shape(x)}")
+        if not _core.all_finite(rows):
+            raise ValueError("x holds NaN or infinite values: fill or drop them first (see lw.data.fill_missing)")
+        mean, deviation = _core.mean_std(rows)
+        # A constant feature has a deviation of rounding size, not always of 0.
+        tiny = 10 * np.finfo(rows.dtype).eps * np.abs(mean)
+        self.mean_, self.scale_ = mean, np.where(deviation <= tiny, np.ones_like(deviation), deviation)
+        return self
+
+    def transform(self, x: ArrayLike) -> NDArray[Any]:
+        """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64."""
+        array, mean, scale = self._aligned(x)
+        return (array - mean) / scale
+
+    def fit_transform(self, x: ArrayLike) -> NDArray[Any]:
+        """`fit(x).transform(x)`."""
+        return self.fit(x).transform(x)
+
+    def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
+        """x * scale_ + mean_: undoes `transform`. For a difference of two scaled values multiply by `scale_` alone."""
+        array, mean, scale = self._aligned(x)
+        return array * scale + mean
+
+    def _aligned(self, x: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        if self.mean_ is None or self.scale_ is None:
+            raise ValueError("this StandardScaler is not fitted yet: call fit(x) first")
+        array = as_float(x, "x")
+        features = 1 if array.ndim == 1 else array.shape[-1] if array.ndim else 0
+        if features != len(self.mean_):
+            raise ValueError(f"x must have {len(self.mean_)} features on its last axis, got shape {array.shape}")
+        return array, self.mean_.astype(array.dtype), self.scale_.astype(array.dtype)
+
+    @staticmethod
+    def _rows(array: NDArray[Any]) -> NDArray[Any]:
+        if array.ndim == 0:
+            raise ValueError("x must be [N] or [..., F], got a single number")
+        return np.ascontiguousarray(array.reshape(-1, 1) if array.ndim == 1 else array.reshape(-1, array.shape[-1]))

@@ -1,0 +1,9 @@
+"""Layers with Keras' names, arguments and defaults. A layer holds parameters and configuration, nothing else."""
+
+from latchwork.layers.base import Layer, Variable
+from latchwork.layers.dense import Activation, Dense
+from latchwork.layers.dropout import Dropout
+from latchwork.layers.input import Input
+from latchwork.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+
+__all__ = ["GRU", "LSTM", "Activation", "Dense", "Dropout", "Input", "Layer", "Recurrent", "SimpleRNN", "Variable"]

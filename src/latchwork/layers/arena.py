@@ -1,0 +1,69 @@
+"""All parameters of a model in one flat array, all gradients in another: layers hold views of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from latchwork.layers.base import Layer
+
+Initializer = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
+
+
+@dataclass(eq=False)
+class Variable:
+    """One parameter array of a layer: declared with a shape and a way to fill it, bound to an arena later.
+
+    `name` is the key in files, gradients and errors ("lstm/kernel"); `value` and `gradient` are views of the arena.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    initial: Initializer
+    name: str = ""
+    value: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    gradient: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    bound: bool = False
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class Arena:
+    """The parameters (`params` [P]) and gradients (`grads` [P]) of `layers`, in their order.
+
+    An update is one call over flat arrays, a norm one sum, a checkpoint one write. Variables that were bound before
+    keep their values; new ones are initialised. Nothing is bound before every value exists.
+    """
+
+    def __init__(self, layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+        owned = [(layer, variable) for layer in layers for variable in layer.variables]
+        values = [v.value if v.bound else v.initial(v.shape, dtype) for _, v in owned]
+        self.params = np.empty(sum(v.size for _, v in owned), dtype)
+        self.grads = np.zeros_like(self.params)
+        self.spans: list[tuple[Layer, Variable, int, int]] = []
+        start = 0
+        for (layer, variable), value in zip(owned, values, strict=True):
+            stop = start + variable.size
+            variable.value = self.params[start:stop].reshape(variable.shape)
+            variable.value[...] = value
+            variable.gradient = self.grads[start:stop].reshape(variable.shape)
+            variable.name = f"{layer.name}/{variable.key}"
+            variable.bound = True
+            self.spans.append((layer, variable, start, stop))
+            start = stop
+        for layer in layers:
+            layer._bind(self)
+
+    def trainable_ranges(self) -> list[tuple[int, int, str]]:
+        """(start, stop, name) of every variable an optimizer may change, in order."""
+        return [(start, stop, variable.name) for layer, variable, start, stop in self.spans if layer.trainable]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("models and layers are neither pickled nor copied: build a second one and use set_weights")

@@ -1,0 +1,175 @@
+"""What every layer is."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latchwork import initializers, random
+from latchwork.layers.arena import Arena, Initializer, Variable
+from latchwork.layers.arguments import Shape, as_array, as_dtype, as_flag, as_input, as_shape, refuse, shape_text
+from latchwork.layers.input import Input
+from latchwork.ragged import Ragged
+
+__all__ = ["Layer", "Variable"]
+
+Batch = NDArray[Any] | Ragged
+
+
+class Layer:
+    """Parameters and configuration; the data flow through `forward` and `backward` and leave nothing behind.
+
+    Every layer takes `name`, `dtype` ("float32" or "float64"; a model's layers share one), `trainable` and, when it is
+    a model's first, `input_shape` (without the batch axis).
+
+    `layer(x, training=False)` runs it on arrays. `y, ctx = layer.forward(x)` and `dx = layer.backward(ctx, dy)` train:
+    gradients of parameters are ADDED to `variable.gradient`, gradients of activations are returned.
+    """
+
+    # Keras' arguments that are not built yet, with the default that may be given.
+    unbuilt: ClassVar[dict[str, Any]] = {"activity_regularizer": None, "autocast": True}
+    auto_name: ClassVar[str] = "layer"
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        input_shape: Any = None,
+        **others: Any,
+    ) -> None:
+        owner = type(self).__name__
+        refuse(owner, others, self.unbuilt, ("name", "dtype", "trainable", "input_shape", *self.__init__.__annotations__))
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"{owner}: name must be a text without '/', got {name!r}")
+        self.given_name = name
+        self.name = name or self.auto_name
+        self.given_dtype = None if dtype is None else as_dtype(dtype, owner)
+        self.trainable = as_flag(trainable, "trainable", owner)
+        self.input_shape = None if input_shape is None else as_shape(input_shape, "input_shape", owner)
+        self.variables: list[Variable] = []
+        self._arena: Arena | None = None
+        self._model: weakref.ref[Any] | None = None  # the one model it belongs to
+        self.number = 0  # its place there
+
+    # ---- building -----------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The layer's own dtype, or that of its parameters, or float32."""
+        if self._arena is not None:
+            return self._arena.params.dtype
+        return self.given_dtype or np.dtype(np.float32)
+
+    @property
+    def built(self) -> bool:
+        return self._arena is not None
+
+    def build(self, input_shape: Any) -> None:
+        """Create the parameters for samples of `input_shape` (without the batch axis). A second call changes nothing."""
+        if self._arena is None:
+            self.declare(as_shape(input_shape, "input_shape", self.name))
+            Arena([self], self.dtype)
+
+    def declare(self, input_shape: Shape) -> None:
+        """Say which variables the layer has on samples of `input_shape`; the arena gives them their place."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of one sample of y; raises ValueError where x does not fit."""
+        return input_shape
+
+    def _bind(self, arena: Arena) -> None:
+        """Called when the variables have (new) places in `arena`."""
+        self._arena = arena
+
+    def touch(self) -> None:
+        """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def __call__(self, x: Any, *, mask: ArrayLike | None = None, training: bool = False) -> Any:
+        """y for a batch x (array or lw.Ragged). `mask` passes through: only recurrent layers read it."""
+        self._no_graph(x)
+        return self.forward(x, training=training)[0]
+
+    def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
+        """(y, ctx); ctx is what `backward` needs, None when training is False. `step` numbers the random masks."""
+        raise TypeError(f"{type(self).__name__} must define forward")
+
+    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        """dx from dy (None when need_dx is False); adds to the gradients of the parameters. Uses ctx up."""
+        raise TypeError(f"{type(self).__name__} must define backward")
+
+    def _no_graph(self, x: Any) -> None:
+        if isinstance(x, Input):
+            raise ValueError(f"{self.name}: calling a layer on an Input (a graph) is not supported yet: use Sequential")
+
+    def _checked(self, x: Any) -> Batch:
+        """x cast to the layer's dtype, its shape checked, the layer built if this is its first batch."""
+        batch = as_input(x, "x", self.dtype)
+        shape: Shape = (None, *batch.values.shape[1:]) if isinstance(batch, Ragged) else batch.shape[1:]
+        if not isinstance(batch, Ragged) and batch.ndim < 1:
+            raise ValueError(f"{self.name}: x must have a batch axis, got a single number")
+        if self._arena is None:
+            self.output_shape(shape)  # raises before anything is built
+            self.build(shape)
+        return batch
+
+    # ---- weights ------------------------------------------------------------------------------------------------
+
+    def count_params(self) -> int:
+        """The number of parameters, 0 before the layer is built."""
+        return sum(variable.size for variable in self.variables)
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copies of the parameters in Keras' order."""
+        return [variable.value.copy() for variable in self.variables]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Write all parameters, in the order and shapes of `get_weights`."""
+        write_weights([self], weights)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, {self.count_params()} parameters>"
+
+
+def write_weights(layers: Sequence[Layer], weights: Sequence[ArrayLike]) -> None:
+    """Check that `weights` fit the variables of `layers` in order, then write them all."""
+    pairs = [(layer, variable) for layer in layers for variable in layer.variables]
+    if any(layer._arena is None for layer in layers):
+        raise ValueError("weights cannot be set yet: there are none before the first batch or an input_shape is known")
+    if isinstance(weights, np.ndarray) or len(weights) != len(pairs):
+        count = f"{len(weights)}" if not isinstance(weights, np.ndarray) else "one array"
+        raise ValueError(f"weights must be a list of {len(pairs)} arrays, got {count}")
+    arrays = []
+    for (layer, variable), weight in zip(pairs, weights, strict=True):
+        array = as_array(weight, variable.name, layer.dtype)
+        if array.shape != variable.shape:
+            raise ValueError(f"{variable.name} must have shape {variable.shape}, got {array.shape}")
+        arrays.append(array)
+    for layer in layers:
+        layer.touch()
+    for (_, variable), array in zip(pairs, arrays, strict=True):
+        variable.value[...] = array
+
+
+def initializer(name_or_object: Any) -> Initializer:
+    """An initializer by name or object, resolved now, drawn later from its own random stream."""
+    fill = initializers.get(name_or_object)
+
+    def draw(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        return fill(shape, dtype, random.seed(), random.next_stream())
+
+    return draw
+
+
+def last_size(layer: Layer, shape: Shape) -> int:
+    """The feature size of a sample shape; it must be known."""
+    if not shape or shape[-1] is None:
+        raise ValueError(f"{layer.name}: x must have a known feature size on its last axis, got {shape_text(shape)}")
+    return shape[-1]

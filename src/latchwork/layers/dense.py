@@ -1,0 +1,159 @@
+"""Dense and Activation: what stands between and behind recurrent layers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latchwork import _core, functional
+from latchwork.layers.arena import Arena, Variable
+from latchwork.layers.arguments import Shape, as_array, as_flag, as_units, shape_text
+from latchwork.layers.base import Batch, Layer, initializer, last_size
+from latchwork.names import resolve
+from latchwork.ragged import Ragged
+
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "hard_sigmoid", "softsign", "elu", "softplus", "exponential")
+
+
+def activation_name(activation: Any, known: tuple[str, ...] = ACTIVATIONS) -> str:
+    """An activation's name, None meaning "linear" as in Keras."""
+    return resolve("activation", "linear" if activation is None else activation, known)
+
+
+class _Activated(NamedTuple):
+    """What the backward of an activation reads: its output, and the context of what stands before it."""
+
+    before: Any
+    y: NDArray[Any]
+
+
+def _activate(name: str, x: NDArray[Any]) -> NDArray[Any]:
+    return _core.softmax(x) if name == "softmax" else _core.activation(name, x)
+
+
+def _activate_backward(name: str, y: NDArray[Any], dy: NDArray[Any]) -> NDArray[Any]:
+    return _core.softmax_backward(y, dy) if name == "softmax" else _core.activation_backward(name, y, dy)
+
+
+def values_of(x: Batch) -> NDArray[Any]:
+    """The numbers of a batch: all real steps [N, F] of a Ragged, the array itself otherwise."""
+    return x.values if isinstance(x, Ragged) else x
+
+
+def like(x: Batch, values: NDArray[Any]) -> Batch:
+    """`values` in the sequences of x if x is Ragged."""
+    return Ragged(values, x.offsets) if isinstance(x, Ragged) else values
+
+
+class Dense(Layer):
+    """y = activation(x @ kernel + bias) on the last axis: x [B, ..., F] -> y [B, ..., units].
+
+    Variables: `kernel` [F, units], `bias` [units]. activation: None (linear), a name of Keras or "softmax". Defaults
+    are Keras': glorot_uniform kernel, zero bias.
+
+    >>> import numpy as np
+    >>> Dense(3, activation="softmax")(np.ones((2, 4))).shape
+    (2, 3)
+    """
+
+    auto_name: ClassVar[str] = "dense"
+    unbuilt: ClassVar[dict[str, Any]] = {
+        **Layer.unbuilt,
+        "kernel_regularizer": None,
+        "bias_regularizer": None,
+        "kernel_constraint": None,
+        "bias_constraint": None,
+        "lora_rank": None,
+        "lora_alpha": None,
+        "quantization_config": None,
+    }
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.units = as_units(units, "Dense")
+        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+        self.use_bias = as_flag(use_bias, "use_bias", "Dense")
+        self._kernel_initializer = initializer(kernel_initializer)
+        self._bias_initializer = initializer(bias_initializer)
+        # softmax reads a whole row, the fused activations one number: it runs behind the product
+        self._fused = "linear" if self.activation == "softmax" else self.activation
+
+    def declare(self, input_shape: Shape) -> None:
+        features = last_size(self, input_shape)
+        self.variables = [Variable("kernel", (features, self.units), self._kernel_initializer)]
+        if self.use_bias:
+            self.variables.append(Variable("bias", (self.units,), self._bias_initializer))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        features = last_size(self, input_shape)
+        if self.variables and features != self.variables[0].shape[0]:
+            expected = self.variables[0].shape[0]
+            raise ValueError(f"{self.name}: x must have {expected} features, got shape {shape_text(input_shape)}")
+        return (*input_shape[:-1], self.units)
+
+    def _bind(self, arena: Arena) -> None:
+        super()._bind(arena)
+        bias = self.variables[1] if self.use_bias else None
+        self._weights = _core.RecurrentWeights("dense", self.variables[0].value, None, None if bias is None else bias.value)
+        self._gradients = (self.variables[0].gradient, None if bias is None else bias.gradient)
+
+    def touch(self) -> None:
+        if self.built:
+            self._weights.touch()
+
+    def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
+        x = self._checked(x)
+        values = values_of(x)
+        if values.ndim < 2 or values.shape[-1] != self.variables[0].shape[0]:
+            self.output_shape(values.shape[1:])
+        y, ctx = functional.dense(values, self._weights, activation=self._fused, training=training)
+        if self.activation == "softmax":
+            y = _core.softmax(y)
+            ctx = _Activated(ctx, y)
+        return like(x, y), ctx if training else None
+
+    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        grad = as_array(values_of(dy), "dy", self.dtype)
+        if self.activation == "softmax":
+            grad = _core.softmax_backward(ctx.y, grad)
+            ctx = ctx.before
+        dx = functional.dense_backward(ctx, grad, need_dx=need_dx, out=self._gradients).x
+        return like(dy, dx) if need_dx else None
+
+
+class Activation(Layer):
+    """y = activation(x), number by number ("softmax": over the last axis); the shape stays.
+
+    >>> import numpy as np
+    >>> Activation("relu")(np.array([[-1.0, 2.0]])).tolist()
+    [[0.0, 2.0]]
+    """
+
+    auto_name: ClassVar[str] = "activation"
+
+    def __init__(self, activation: str | None, **common: Any) -> None:
+        super().__init__(**common)
+        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+
+    def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
+        x = self._checked(x)
+        y = _activate(self.activation, values_of(x))
+        return like(x, y), _Activated(None, y) if training else None
+
+    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        if not need_dx:
+            return None
+        grad = as_array(values_of(dy), "dy", self.dtype)
+        if grad.shape != ctx.y.shape:
+            raise ValueError(f"{self.name}: dy must have the shape of y, {ctx.y.shape}, got {np.shape(grad)}")
+        return like(dy, _activate_backward(self.activation, ctx.y, grad))

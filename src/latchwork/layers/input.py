@@ -1,0 +1,26 @@
+"""The shape of what a model takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latchwork.layers.arguments import as_dtype, as_shape, refuse
+
+
+class Input:
+    """Says the shape of one sample, without the batch axis: `Sequential([Input((32, 1)), LSTM(50), Dense(1)])`.
+
+    shape: a tuple; None where any size runs, such as the number of steps. dtype: the model's.
+    """
+
+    def __init__(self, shape: Any = None, *, dtype: Any = None, name: str | None = None, **others: Any) -> None:
+        unbuilt = {"batch_size": None, "sparse": None, "ragged": None, "batch_shape": None, "tensor": None, "optional": False}
+        refuse("Input", others, unbuilt, ("shape", "dtype", "name"))
+        if shape is None:
+            raise ValueError("Input: shape must be given, for example Input((32, 1)) for 32 steps of 1 feature")
+        self.shape = as_shape(shape, "shape", "Input")
+        self.dtype = None if dtype is None else as_dtype(dtype, "Input")
+        self.name = name or "input"
+
+    def __repr__(self) -> str:
+        return f"<Input {self.shape}>"

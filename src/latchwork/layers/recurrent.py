@@ -1,0 +1,334 @@
+"""LSTM, GRU and SimpleRNN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latchwork import _core, functional
+from latchwork.layers import masking
+from latchwork.layers.arena import Arena, Initializer, Variable
+from latchwork.layers.arguments import Shape, as_array, as_flag, as_units, shape_text
+from latchwork.layers.base import Layer, initializer, last_size
+from latchwork.layers.dense import activation_name, like, values_of
+from latchwork.ragged import Ragged
+
+
+class _Context(NamedTuple):
+    """What backward needs: the core's context, and how the caller's view of y and the states differs from the core's."""
+
+    core: Any
+    lengths: NDArray[np.int64] | None  # of a masked batch
+    steps: int
+    given_state: bool
+
+
+class Recurrent(Layer):
+    """What LSTM, GRU and SimpleRNN share: x [B, T, F] -> y [B, units], or [B, T, units] with return_sequences.
+
+    Call: `layer(x, initial_state=None, mask=None, training=False)`. x is an array or a `lw.Ragged`; T may differ from
+    call to call. initial_state: a list of arrays [B, units] (LSTM: h, c), zeros by default. mask: bool [B, T], True for
+    real steps, each row a run of True followed by False: y is 0 before the first real step and repeats the last output
+    behind the end, states are those of the last real step. With return_state the result is the list [y, *states].
+
+    `forward` takes the same arguments; `backward(ctx, dy)` takes dy like y, or the list [dy, *dstates] with
+    return_state, and returns dx, or the list [dx, *dstates] when forward was given an initial_state.
+    """
+
+    unbuilt: ClassVar[dict[str, Any]] = {
+        **Layer.unbuilt,
+        "kernel_regularizer": None,
+        "recurrent_regularizer": None,
+        "bias_regularizer": None,
+        "kernel_constraint": None,
+        "recurrent_constraint": None,
+        "bias_constraint": None,
+        "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+        "seed": None,
+        "stateful": False,
+        "unroll": False,
+        "zero_output_for_mask": False,
+    }
+    cell: ClassVar[str]
+    gates: ClassVar[int]
+    state_count: ClassVar[int] = 1
+    _run: ClassVar[Callable[..., Any]]
+    _run_backward: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        return_sequences: bool,
+        return_state: bool,
+        go_backwards: bool,
+        common: dict[str, Any],
+    ) -> None:
+        super().__init__(**common)
+        owner = type(self).__name__
+        self.units = as_units(units, owner)
+        self.activation = activation_name(activation)
+        self.use_bias = as_flag(use_bias, "use_bias", owner)
+        self.return_sequences = as_flag(return_sequences, "return_sequences", owner)
+        self.return_state = as_flag(return_state, "return_state", owner)
+        self.go_backwards = as_flag(go_backwards, "go_backwards", owner)
+        self._kernel_initializer = initializer(kernel_initializer)
+        self._recurrent_initializer = initializer(recurrent_initializer)
+        self._bias_initializer = initializer(bias_initializer)
+        self._options: dict[str, Any] = {
+            "activation": self.activation,
+            "reverse": self.go_backwards,
+            "return_sequences": self.return_sequences,
+        }
+
+    # ---- building -----------------------------------------------------------------------------------------------
+
+    def declare(self, input_shape: Shape) -> None:
+        features, width = last_size(self, input_shape), self.gates * self.units
+        self.variables = [
+            Variable("kernel", (features, width), self._kernel_initializer),
+            Variable("recurrent_kernel", (self.units, width), self._recurrent_initializer),
+        ]
+        if self.use_bias:
+            self.variables.append(Variable("bias", *self._bias()))
+
+    def _bias(self) -> tuple[tuple[int, ...], Initializer]:
+        """Shape and initializer of the bias."""
+        return (self.gates * self.units,), self._bias_initializer
+
+    def _cell(self) -> str:
+        return self.cell
+
+    def _bind(self, arena: Arena) -> None:
+        super()._bind(arena)
+        values = [variable.value for variable in self.variables]
+        kernel, recurrent_kernel, bias = values if self.use_bias else (*values, None)
+        self._weights = _core.RecurrentWeights(self._cell(), kernel, recurrent_kernel, bias)
+        gradients = tuple(variable.gradient for variable in self.variables)
+        self._gradients = gradients if self.use_bias else (*gradients, None)
+
+    def touch(self) -> None:
+        if self.built:
+            self._weights.touch()
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 2:
+            raise ValueError(f"{self.name}: x must be (B, T, F), got {shape_text(input_shape)}")
+        features = last_size(self, input_shape)
+        if self.variables and features != self.variables[0].shape[0]:
+            expected = self.variables[0].shape[0]
+            raise ValueError(f"{self.name}: x must be (B, T, {expected}), got {shape_text(input_shape)}")
+        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        x: Any,
+        initial_state: Sequence[ArrayLike] | ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        training: bool = False,
+    ) -> Any:
+        self._no_graph(x)
+        return self.forward(x, initial_state, mask, training=training)[0]
+
+    def forward(
+        self,
+        x: Any,
+        initial_state: Sequence[ArrayLike] | ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        *,
+        training: bool = True,
+        step: int | None = None,
+    ) -> tuple[Any, Any]:
+        x = self._checked(x)
+        if not isinstance(x, Ragged) and (x.ndim != 3 or x.shape[2] != self.variables[0].shape[0]):
+            self.output_shape(x.shape[1:])
+        state = None if initial_state is None else self._state(initial_state, len(x))
+        lengths = None if mask is None else masking.lengths(mask, x, self.name)
+        y, states, core = self._run(x, self._weights, state, lengths=lengths, training=training, **self._options)
+        steps = 0 if isinstance(x, Ragged) else x.shape[1]
+        if lengths is not None:
+            y = masking.hold(y, lengths, self.return_sequences, self.go_backwards)
+        ctx = _Context(core, lengths, steps, state is not None) if training else None
+        return ([y, *states] if self.return_state else y), ctx
+
+    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        dstate = None
+        if self.return_state:
+            if not isinstance(dy, (list, tuple)) or len(dy) != 1 + self.state_count:
+                raise ValueError(f"{self.name}: dy must be a list of {1 + self.state_count}: dy and the states' gradients")
+            dy, *rest = dy
+            dstate = [None if d is None else as_array(d, "dstate", self.dtype) for d in rest]
+        grad = None if dy is None else like(dy, as_array(values_of(dy), "dy", self.dtype))
+        if grad is not None and ctx.lengths is not None:
+            grad = masking.hold_backward(grad, ctx.lengths, self.return_sequences, self.go_backwards)
+        grads = self._run_backward(ctx.core, grad, dstate, need_dx=need_dx, out=self._gradients)
+        return [grads.x, *grads.state] if ctx.given_state else grads.x
+
+    def _state(self, initial_state: Any, batch: int) -> tuple[NDArray[Any], ...]:
+        """Keras' list of states (one array will do for one state) as the tuple the core takes."""
+        parts = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+        expected = (batch, self.units)
+        if len(parts) != self.state_count:
+            raise ValueError(
+                f"{self.name}: initial_state must be a list of {self.state_count} arrays {expected}, got {len(parts)}"
+            )
+        states = tuple(as_array(part, "initial_state", self.dtype) for part in parts)
+        for state in states:
+            if state.shape != expected:
+                raise ValueError(f"{self.name}: initial_state must hold arrays of shape {expected}, got {state.shape}")
+        return states
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+
+    i, f, o = recurrent_activation(...), g = activation(...), c' = f * c + i * g, h' = o * activation(c').
+    Variables: `kernel` [F, 4 units], `recurrent_kernel` [units, 4 units], `bias` [4 units], gates in the order i f g o.
+    Arguments and defaults are Keras'; see `Recurrent` for calls and shapes.
+
+    >>> import numpy as np
+    >>> y, h, c = LSTM(8, return_sequences=True, return_state=True)(np.ones((2, 5, 3)))
+    >>> y.shape, h.shape, c.shape
+    ((2, 5, 8), (2, 8), (2, 8))
+    """
+
+    auto_name: ClassVar[str] = "lstm"
+    unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
+    cell, gates, state_count = "lstm", 4, 2
+    _run = staticmethod(functional.lstm)
+    _run_backward = staticmethod(functional.lstm_backward)
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        *,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        **common: Any,
+    ) -> None:
+        super().__init__(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            return_sequences, return_state, go_backwards, common,
+        )  # fmt: skip
+        self.recurrent_activation = activation_name(recurrent_activation)
+        self.unit_forget_bias = as_flag(unit_forget_bias, "unit_forget_bias", "LSTM")
+        self._options["recurrent_activation"] = self.recurrent_activation
+
+    def _bias(self) -> tuple[tuple[int, ...], Initializer]:
+        shape, draw = super()._bias()
+        if not self.unit_forget_bias:
+            return shape, draw
+
+        def remember(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+            """Forget gates start at 1, so that a new cell remembers (Jozefowicz et al. 2015)."""
+            units = shape[0] // 4
+            return np.concatenate([draw((units,), dtype), np.ones(units, dtype), draw((2 * units,), dtype)])
+
+        return shape, remember
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014).
+
+    z, r = recurrent_activation(...), h' = z * h + (1 - z) * n. reset_after=True (Keras' default):
+    n = activation(x W_n + b_n + r * (h R_n + rb_n)); False, the paper's form: n = activation(x W_n + (r * h) R_n + b_n).
+    Variables: `kernel` [F, 3 units], `recurrent_kernel` [units, 3 units], `bias` [2, 3 units] (input, recurrent) or
+    [3 units] with reset_after=False; gates in the order z r n. See `Recurrent` for calls and shapes.
+
+    >>> import numpy as np
+    >>> GRU(8)(np.ones((2, 5, 3))).shape
+    (2, 8)
+    """
+
+    auto_name: ClassVar[str] = "gru"
+    unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
+    cell, gates = "gru", 3
+    _run = staticmethod(functional.gru)
+    _run_backward = staticmethod(functional.gru_backward)
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        reset_after: bool = True,
+        **common: Any,
+    ) -> None:
+        super().__init__(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            return_sequences, return_state, go_backwards, common,
+        )  # fmt: skip
+        self.recurrent_activation = activation_name(recurrent_activation)
+        self.reset_after = as_flag(reset_after, "reset_after", "GRU")
+        self._options.update(recurrent_activation=self.recurrent_activation, reset_after=self.reset_after)
+
+    def _cell(self) -> str:
+        return "gru" if self.reset_after else "gru_reset_before"
+
+    def _bias(self) -> tuple[tuple[int, ...], Initializer]:
+        shape, draw = super()._bias()
+        return ((2, *shape) if self.reset_after else shape), draw
+
+
+class SimpleRNN(Recurrent):
+    """The plain recurrent network (Elman 1990): h' = activation(x W + h R + b).
+
+    Variables: `kernel` [F, units], `recurrent_kernel` [units, units], `bias` [units]. See `Recurrent` for calls.
+
+    >>> import numpy as np
+    >>> SimpleRNN(8, activation="relu")(np.ones((2, 5, 3))).shape
+    (2, 8)
+    """
+
+    auto_name: ClassVar[str] = "simple_rnn"
+    cell, gates = "elman", 1
+    _run = staticmethod(functional.rnn)
+    _run_backward = staticmethod(functional.rnn_backward)
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        *,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        **common: Any,
+    ) -> None:
+        super().__init__(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            return_sequences, return_state, go_backwards, common,
+        )  # fmt: skip
+
+
+__all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN"]

@@ -1,0 +1,104 @@
+"""Batches of rows: checked once, then gathered into buffers that every batch reuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latchwork.layers.arguments import Shape, as_input
+from latchwork.ragged import Ragged
+
+Rows = NDArray[Any] | Ragged
+
+
+def as_target(y: Any, output: Shape, x: Rows, labels: bool, dtype: np.dtype[Any]) -> Rows:
+    """y cast, and shaped like the model's output on x, or an error; (N,) and (N, 1) are the same.
+
+    output: the shape of one sample of the output on x. labels: y holds class numbers, one for each row of classes.
+    """
+    target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
+    if isinstance(x, Ragged) and len(output) == 2:
+        if not isinstance(target, Ragged) or not np.array_equal(target.offsets, x.offsets):
+            raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
+        rows: Rows = target
+        shape = (len(target.values), 1 if labels else output[-1] or 1)
+    else:
+        if isinstance(target, Ragged):
+            raise ValueError("y must be an array: only a sequence for each sequence of a Ragged x is Ragged")
+        rows = target
+        shape = (len(x), *(size or 0 for size in (output[:-1] if labels else output)))
+    values = rows.values if isinstance(rows, Ragged) else rows
+    one_more = [(*shape, 1)] if labels else [shape[:-1]] if len(shape) == 2 and shape[-1] == 1 else []
+    if values.shape != shape and values.shape not in one_more:
+        hint = " (class numbers)" if labels else ""
+        raise ValueError(f"y must have shape {shape}{hint} to match the model's output, got {values.shape}")
+    values = _whole(values.reshape(shape)) if labels else values.reshape(shape)
+    return Ragged(values, rows.offsets) if isinstance(rows, Ragged) else values
+
+
+def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):  # NaN and infinity are told by the comparison
+        numbers = labels.astype(np.int64)
+    if not np.array_equal(numbers, labels):
+        raise ValueError("y must hold whole class numbers, got fractions or NaN")
+    return numbers
+
+
+def split_rows(x: Rows, y: Rows, share: float) -> tuple[tuple[Rows, Rows], tuple[Rows, Rows]]:
+    """The first rows to train on and the last `share` of them to validate on."""
+    at = int(len(x) * (1.0 - share))
+    if at == 0 or at == len(x):
+        raise ValueError(f"validation_split={share} of {len(x)} samples leaves no sample on one side")
+    return (rows_between(x, 0, at), rows_between(y, 0, at)), (rows_between(x, at, len(x)), rows_between(y, at, len(x)))
+
+
+def rows_between(rows: Rows, start: int, stop: int) -> Rows:
+    """Rows start to stop: a view."""
+    if isinstance(rows, Ragged):
+        first, last = rows.offsets[start], rows.offsets[stop]
+        return Ragged(rows.values[first:last], rows.offsets[start : stop + 1] - first)
+    return rows[start:stop]
+
+
+class Gather:
+    """Rows by index: `take(indices)` writes an array's rows into one buffer, which the next call overwrites."""
+
+    def __init__(self, rows: Rows, batch_size: int) -> None:
+        self._rows = rows
+        if not isinstance(rows, Ragged):
+            self._buffer = np.empty((min(batch_size, len(rows)), *rows.shape[1:]), rows.dtype)
+
+    def take(self, indices: NDArray[np.int64]) -> Rows:
+        rows = self._rows
+        if isinstance(rows, Ragged):
+            counts = (rows.offsets[1:] - rows.offsets[:-1])[indices]
+            offsets = np.concatenate([[0], np.cumsum(counts)])
+            places = np.arange(offsets[-1]) + np.repeat(rows.offsets[indices] - offsets[:-1], counts)
+            return Ragged(rows.values[places], offsets)
+        # mode="clip": numpy buffers `out` once more when it must be able to raise
+        return np.take(rows, indices, axis=0, out=self._buffer[: len(indices)], mode="clip")
+
+
+class Batches:
+    """x and y in batches: in order (views), or in the order of a permutation (gathered into reused buffers)."""
+
+    def __init__(self, x: Rows, y: Rows, batch_size: int) -> None:
+        self.x, self.y, self.batch_size = x, y, batch_size
+        self.count = -(-len(x) // batch_size)
+        self._gather: tuple[Gather, Gather] | None = None
+
+    def in_order(self) -> Iterator[tuple[Rows, Rows]]:
+        for start in range(0, len(self.x), self.batch_size):
+            stop = min(start + self.batch_size, len(self.x))
+            yield rows_between(self.x, start, stop), rows_between(self.y, start, stop)
+
+    def shuffled(self, order: NDArray[np.int64]) -> Iterator[tuple[Rows, Rows]]:
+        if self._gather is None:
+            self._gather = Gather(self.x, self.batch_size), Gather(self.y, self.batch_size)
+        take_x, take_y = self._gather[0].take, self._gather[1].take
+        for start in range(0, len(order), self.batch_size):
+            indices = order[start : start + self.batch_size]
+            yield take_x(indices), take_y(indices)

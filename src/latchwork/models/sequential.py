@@ -1,0 +1,186 @@
+"""A model: layers in a row over one arena of parameters."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latchwork.layers.arena import Arena, Variable
+from latchwork.layers.arguments import Shape, as_dtype, as_input, check_fit, refuse
+from latchwork.layers.base import Layer, write_weights
+from latchwork.layers.input import Input
+from latchwork.layers.recurrent import Recurrent
+from latchwork.models.batches import Rows
+from latchwork.models.summary import summarize
+from latchwork.models.trainer import Trainer
+from latchwork.ragged import Ragged
+
+
+class Sequential(Trainer):
+    """Layers that run one after another.
+
+    layers: any number of layers, and an `Input` first if you like; `add` appends more. The parameters are created when
+    the input's shape is known: from `Input`, from the first layer's `input_shape`, or from the first batch.
+    dtype: "float32" or "float64"; left out, it is what the layers say, float32 if they say nothing.
+
+    >>> import numpy as np
+    >>> from latchwork.layers import LSTM, Dense
+    >>> model = Sequential([LSTM(8, input_shape=(10, 1)), Dense(1)])
+    >>> model.compile(loss="mse", optimizer="adam")
+    >>> x = np.ones((20, 10, 1))
+    >>> history = model.fit(x, x[:, -1], epochs=2, verbose=0)
+    >>> model.predict(x).shape, list(history.history)
+    ((20, 1), ['loss'])
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer | Input] | None = None, *, name: str = "sequential", dtype: Any = None, **others: Any
+    ) -> None:
+        refuse("Sequential", others, {"trainable": True}, ("layers", "name", "dtype"))
+        super().__init__()
+        self.name = name
+        self.layers: list[Layer] = []
+        self._given_dtype = None if dtype is None else as_dtype(dtype, "Sequential")
+        self._input: Shape | None = None  # of one sample, as the user said it
+        self._arena: Arena | None = None
+        for layer in layers or ():
+            self.add(layer)
+
+    # ---- building -----------------------------------------------------------------------------------------------
+
+    def add(self, layer: Layer | Input) -> None:
+        """Append a layer. Its automatic name counts per model: lstm, lstm_1, ... A compiled model must be compiled again."""
+        if isinstance(layer, Input):
+            if self.layers or self._input is not None:
+                raise ValueError(f"{self.name}: an Input must come first")
+            self._agree_on_dtype(layer.dtype, layer.name)
+            self._input = layer.shape
+            return
+        if not isinstance(layer, Layer):
+            raise ValueError(f"{self.name}: add takes a layer, got {layer!r}")
+        owner = layer._model() if layer._model is not None else None
+        if owner is not None:
+            raise ValueError(f"{self.name}: layer {layer.name!r} already belongs to model {owner.name!r}")
+        if self.layers and isinstance(self.layers[-1], Recurrent) and self.layers[-1].return_state:
+            raise ValueError(f"{self.layers[-1].name}: return_state gives several outputs, Sequential passes on one")
+        name = self._name_for(layer)
+        shape = self._input
+        if shape is None and not self.layers:
+            shape = layer.input_shape
+        if shape is not None:  # what does not fit is said here, not at the first batch
+            self._shape_through(shape, (*self.layers, layer))
+        self._agree_on_dtype(layer.dtype if layer.built else layer.given_dtype, name)
+        self._input, layer.name, layer.number, layer._model = shape, name, len(self.layers), weakref.ref(self)
+        self.layers.append(layer)
+        self._arena = self._compiled = None
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the parameters for samples of `input_shape` (without the batch axis)."""
+        shape = self._input if input_shape is None else tuple(input_shape)
+        if self._arena is not None:
+            return
+        if not self.layers:
+            raise ValueError(f"{self.name} has no layers: add some first")
+        if shape is None:
+            raise ValueError(f"{self.name}: say the input's shape (Input, input_shape) or run a batch first")
+        self._shape_through(shape, self.layers)  # raises before anything is declared
+        dtype = self.dtype
+        for layer in self.layers:
+            if not layer.built:
+                layer.declare(shape)
+            shape = layer.output_shape(shape)
+        self._arena = Arena(self.layers, dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._given_dtype or np.dtype(np.float32)
+
+    def _agree_on_dtype(self, dtype: np.dtype[Any] | None, name: str) -> None:
+        if dtype is None or dtype == self._given_dtype:
+            return
+        if self._given_dtype is not None or (any(layer.built for layer in self.layers) and dtype != self.dtype):
+            raise ValueError(f"{name}: dtype must be the model's, {self.dtype}, got {dtype}")
+        self._given_dtype = dtype
+
+    def _name_for(self, layer: Layer) -> str:
+        taken = {other.name for other in self.layers}
+        if layer.given_name is not None:
+            if layer.given_name in taken:
+                raise ValueError(f"{self.name}: layer names must differ, {layer.given_name!r} is taken")
+            return layer.given_name
+        names = (layer.auto_name if i == 0 else f"{layer.auto_name}_{i}" for i in range(len(taken) + 1))
+        return next(name for name in names if name not in taken)
+
+    def _shape_through(self, shape: Shape, layers: Sequence[Layer]) -> Shape:
+        """The output's sample shape on samples of `shape`; raises ValueError where a layer does not fit."""
+        for layer in layers:
+            if layer.input_shape is not None:
+                check_fit(shape, layer.input_shape, layer.name)
+            shape = layer.output_shape(shape)
+        return shape
+
+    # ---- what training needs ------------------------------------------------------------------------------------
+
+    def _as_input(self, x: Any) -> tuple[Rows, Shape]:
+        """x cast and checked against the layers, and the output's sample shape on it; nothing is built yet."""
+        if not self.layers:
+            raise ValueError(f"{self.name} has no layers: add some first")
+        rows = as_input(x, "x", self.dtype)
+        if not isinstance(rows, Ragged) and rows.ndim == 0:
+            raise ValueError("x must have a batch axis, got a single number")
+        shape: Shape = (None, *rows.values.shape[1:]) if isinstance(rows, Ragged) else rows.shape[1:]
+        if self._input is not None:
+            check_fit(shape, self._input, self.name)
+        return rows, self._shape_through(shape, self.layers)
+
+    def _forward(self, x: Any, step: int) -> tuple[Any, list[Any]]:
+        contexts = []
+        for layer in self.layers:
+            x, ctx = layer.forward(x, training=True, step=step)
+            contexts.append(ctx)
+        return x, contexts
+
+    def _infer(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer.forward(x, training=False)[0]
+        return x
+
+    def _backward(self, contexts: list[Any], dy: Any) -> None:
+        """Down to the first layer that learns; its dx is not computed."""
+        first = next((i for i, layer in enumerate(self.layers) if layer.trainable and layer.variables), len(self.layers))
+        for i in range(len(self.layers) - 1, first - 1, -1):
+            dy = self.layers[i].backward(contexts[i], dy, need_dx=i > first)
+
+    # ---- weights and looks --------------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All parameters in file order, each with `name`, `value` and `gradient`."""
+        self.build()
+        return [variable for layer in self.layers for variable in layer.variables]
+
+    def count_params(self) -> int:
+        return sum(variable.size for variable in self.variables)
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copies of all parameters, layer by layer, in Keras' order."""
+        return [variable.value.copy() for variable in self.variables]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Write all parameters, in the order and shapes of `get_weights`; all are checked before one is written."""
+        self.build()
+        write_weights(self.layers, weights)
+
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print the layers, their output shapes and parameters: line by line through `print_fn`, or to stdout."""
+        if self._input is not None and self.layers:
+            self.build()
+        for line in summarize(self.name, self.layers, self._input, self.dtype):
+            (print_fn or print)(line)
+
+    def __repr__(self) -> str:
+        return f"<Sequential {self.name!r}: {', '.join(layer.name for layer in self.layers) or 'no layers'}>"

@@ -1,0 +1,33 @@
+"""Settings of the whole suite. Folders that need a peer are collected only where that peer is installed."""
+
+from importlib.util import find_spec
+
+import hypothesis
+import pytest
+
+from latchwork import _core
+
+# deadline: the first example pays for the thread team; derandomize: a run of the suite is the same run everywhere.
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("full", max_examples=400, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("quick")
+
+PEERS = {"peers/test_torch*.py": ("torch", "expecttest")}
+MISSING = {
+    files: absent for files, needed in PEERS.items() if (absent := [name for name in needed if find_spec(name) is None])
+}
+collect_ignore_glob = list(MISSING)
+
+
+def pytest_report_header():
+    left_out = [f"left out: tests/{files} (needs {' and '.join(absent)})" for files, absent in MISSING.items()]
+    return [f"latchwork: isa {_core.isa()}, {_core.num_threads()} threads", *left_out]
+
+
+@pytest.fixture(autouse=True)
+def _same_processor_after_as_before():
+    """A test that forgets to put ISA or threads back must not change what the next one runs on."""
+    before = _core.isa(), _core.num_threads()
+    yield
+    _core.use_isa(before[0])
+    _core.set_num_threads(before[1])

@@ -1,0 +1,57 @@
+"""The standing budgets of what is installed: size on disk and over the wire, and the time of an import."""
+
+import statistics
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import latchwork as lw
+from latchwork import _core
+
+MEGABYTE = 1_000_000
+PACKAGE = Path(lw.__file__).parent
+
+
+def stripped_core(folder):
+    target = folder / Path(_core.__file__).name
+    subprocess.run(["strip", "--strip-unneeded", "-o", str(target), _core.__file__], check=True)
+    return target
+
+
+def test_core_library(tmp_path):
+    assert stripped_core(tmp_path).stat().st_size <= 2 * MEGABYTE
+
+
+def test_wheel(tmp_path):
+    """The package's files zipped as a wheel zips them; .ci/run looks at the wheel itself."""
+    core = stripped_core(tmp_path)
+    wheel = tmp_path / "wheel.zip"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in PACKAGE.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
+                archive.write(path, path.relative_to(PACKAGE))
+        archive.write(core, core.name)
+    assert wheel.stat().st_size <= 5 * MEGABYTE
+
+
+def run(program):
+    return subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+
+
+def test_import_time():
+    """Beyond numpy's own; the median of several processes, the first of which only warms the caches."""
+    program = "import time, numpy; t = time.perf_counter(); import latchwork; print(time.perf_counter() - t)"
+    seconds = [float(run(program)) for _ in range(10)][1:]
+    assert statistics.median(seconds) <= 0.050, seconds
+
+
+def test_import_needs_numpy_alone():
+    """No code path changes because something else is installed, so nothing else is loaded."""
+    program = (
+        "import sys, numpy; before = set(sys.modules); import latchwork; "
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+    assert run(program).split() == ["latchwork"]
