@@ -1,10 +1,11 @@
-"""Settings of the whole suite. Folders that need a peer are collected only where that peer is installed."""
+"""Settings of the whole suite. What needs a peer or a build directory is collected only where there is one."""
 
 from importlib.util import find_spec
 
 import hypothesis
 import pytest
 
+from build_directory import kernel_objects
 from latchwork import _core
 
 # deadline: the first example pays for the thread team; derandomize: a run of the suite is the same run everywhere.
@@ -16,6 +17,8 @@ PEERS = {"peers/test_torch*.py": ("torch", "expecttest")}
 MISSING = {
     files: absent for files, needed in PEERS.items() if (absent := [name for name in needed if find_spec(name) is None])
 }
+if not kernel_objects():
+    MISSING["test_symbols.py"] = ["a build directory: LATCHWORK_BUILD_DIR, or the build/ of `pip install .`"]
 collect_ignore_glob = list(MISSING)
 
 

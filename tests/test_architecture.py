@@ -20,7 +20,8 @@ PYTHON_FLOORS = (
     ("_core", "_version"),
     ("names",),
     ("cpu", "random", "ragged", "progress"),
-    ("functional", "initializers", "losses", "metrics", "optimizers"),
+    ("functional", "initializers", "losses", "optimizers"),
+    ("metrics",),
     ("data", "datasets"),
     ("layers",),
     ("callbacks",),
@@ -157,7 +158,7 @@ FOREIGN_FUNCTIONS = {
     "einsum", "convolve", "correlate", "mean", "average", "sum", "nansum", "nanmean", "std", "nanstd", "var", "nanvar",
     "cumsum", "cumprod", "trapezoid", "polyfit", "fft", "fsum",
 }  # fmt: skip
-FOREIGN_METHODS = {"mean", "sum", "std", "var", "dot", "prod", "cumsum", "cumprod", "trace"}
+FOREIGN_METHODS = {"mean", "sum", "std", "var", "dot", "cumsum", "cumprod", "trace"}
 NUMERICAL_PATH = [p for p in modules() if name_of(p) not in {"demo", "__main__", "progress"}]
 
 

@@ -120,7 +120,7 @@ def test_dense(activation, dtype, isa):
         assert distance(ours, theirs) <= bound, name
 
 
-@pytest.mark.parametrize("shape", [(19,), (3, 19), (2, 3, 4, 19)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 19), (2, 3, 4, 19)], ids=str)
 def test_dense_takes_any_rank_and_no_bias(shape):
     rng = np.random.default_rng(8)
     x, kernel = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, (19, 5))

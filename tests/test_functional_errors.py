@@ -31,7 +31,9 @@ def refuses(name, *words, x=None, kernel=None, recurrent_kernel=None, bias=None,
     with pytest.raises(ValueError) as raised:
         function(array(B, T, I) if x is None else x, parameters, state, **options)
     for word in words:
-        assert re.search(rf"(?<!\w){re.escape(word)}", str(raised.value)), f"{word!r} is not in: {raised.value}"
+        assert re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}", str(raised.value)), (
+            f"{word!r} is not in: {raised.value}"
+        )
 
 
 @each_call
@@ -84,7 +86,7 @@ def test_parameters_are_three(name):
 @pytest.mark.parametrize(
     ("lengths", "word"),
     [
-        ([1, 2], "(2,)"),
+        ([1, 2], "3 entries"),
         ([[1, 2, 3]], "(1, 3)"),
         ([1, -1, 2], "-1"),
         ([1, T + 1, 2], str(T + 1)),

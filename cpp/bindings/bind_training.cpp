@@ -1,42 +1,19 @@
-// Training: losses, metrics, optimizer updates, sums.
+// Training: losses, accuracies, optimizer updates.
 #include <optional>
 
-#include "bindings/ndarray.h"
+#include "bindings/training.h"
 #include "layers/loss.h"
 #include "layers/metric.h"
 #include "layers/optimizer.h"
 #include "layers/statistics.h"
-#include "runtime/float_env.h"
 
 namespace latchwork {
 
 namespace {
 
-// Computation: the GIL released, the kernels' floating-point environment set.
-struct Compute {
-  py::gil_scoped_release release;
-  FloatScope scope;
-};
-
-// f(T()) for the dtype of an array.
-template <class F>
-auto by_dtype(const py::array& a, const char* name, F f) {
-  return is_double(a, name) ? f(double()) : f(float());
-}
-
-std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
-
-void require_shape(const py::array& a, const char* name, const py::array& like, const char* like_name) {
-  if (shape_of(a) != shape_of(like)) {
-    throw Error(std::string(name) + " must have the shape of " + like_name + ", " + shape_text(like) + ", got " +
-                shape_text(a));
-  }
-}
-
 // Class labels [...] for predictions [..., C].
 const std::int64_t* labels_of(const py::array& y, const py::array& prediction) {
-  if (!y.dtype().equal(py::dtype::of<std::int64_t>()))
-    throw py::type_error("y must be int64 labels, got " + dtype_text(y));
+  if (!y.dtype().equal(py::dtype::of<std::int64_t>())) throw Error("y must be int64 labels, got " + dtype_text(y));
   if (!is_contiguous(y)) throw Error("y must be C-contiguous");
   std::vector<Index> expected = shape_of(prediction);
   expected.pop_back();
@@ -45,13 +22,6 @@ const std::int64_t* labels_of(const py::array& y, const py::array& prediction) {
                 shape_text(y));
   }
   return static_cast<const std::int64_t*>(y.data());
-}
-
-Index classes_of(const py::array& prediction) {
-  if (prediction.ndim() < 1 || prediction.shape(prediction.ndim() - 1) < 1) {
-    throw Error("y_pred must be [..., classes] with at least one class, got " + shape_text(prediction));
-  }
-  return prediction.shape(prediction.ndim() - 1);
 }
 
 // (sum, count, gradient or None)
@@ -64,7 +34,7 @@ py::tuple loss(const std::string& name, const py::array& y, const py::array& pre
   return by_dtype(prediction, "y_pred", [&](auto zero) {
     using T = decltype(zero);
     const T* const p = data_of<T>(prediction, "y_pred");
-    const Index classes = elementwise ? 1 : classes_of(prediction);
+    const Index classes = elementwise ? 1 : classes_of(prediction, "y_pred");
     const std::int64_t* const labels = sparse ? labels_of(y, prediction) : nullptr;
     const T* const targets = sparse ? nullptr : data_of<T>(y, "y");
     if (!sparse) require_shape(y, "y", prediction, "y_pred");
@@ -94,7 +64,7 @@ py::tuple accuracy(const std::string& name, const py::array& y, const py::array&
     const bool sparse = name == "sparse_categorical_accuracy";
     const bool binary = name == "binary_accuracy";
     if (!sparse && !binary && name != "categorical_accuracy") throw Error("unknown accuracy " + name);
-    const Index classes = binary ? 1 : classes_of(prediction);
+    const Index classes = binary ? 1 : classes_of(prediction, "y_pred");
     const std::int64_t* const labels = sparse ? labels_of(y, prediction) : nullptr;
     const T* const targets = sparse ? nullptr : data_of<T>(y, "y");
     if (!sparse) require_shape(y, "y", prediction, "y_pred");
@@ -239,94 +209,9 @@ void bind_optimizers(py::module_& m) {
       py::arg("a"), py::arg("factor"));
 }
 
-void bind_statistics(py::module_& m) {
-  m.def(
-      "sum",
-      [](const py::array& a) {
-        return by_dtype(a, "a", [&](auto zero) {
-          const auto* const data = data_of<decltype(zero)>(a, "a");
-          const Compute compute;
-          return sum(data, a.size());
-        });
-      },
-      py::arg("a"));
-  m.def(
-      "sum_squares",
-      [](const py::array& a) {
-        return by_dtype(a, "a", [&](auto zero) {
-          const auto* const data = data_of<decltype(zero)>(a, "a");
-          const Compute compute;
-          return sum_squares(data, a.size());
-        });
-      },
-      py::arg("a"));
-  m.def(
-      "all_finite",
-      [](const py::array& a) {
-        return by_dtype(a, "a", [&](auto zero) {
-          const auto* const data = data_of<decltype(zero)>(a, "a");
-          const Compute compute;
-          return all_finite(data, a.size());
-        });
-      },
-      py::arg("a"));
-  m.def(
-      "mean_std",
-      [](const py::array& a) {
-        if (a.ndim() != 2 || a.shape(0) < 1) {
-          throw Error("a must be [N, F] with at least one row, got " + shape_text(a));
-        }
-        return by_dtype(a, "a", [&](auto zero) {
-          const auto* const data = data_of<decltype(zero)>(a, "a");
-          auto mean = make_array<double>({a.shape(1)});
-          auto deviation = make_array<double>({a.shape(1)});
-          double* const mean_data = mean.mutable_data();
-          double* const deviation_data = deviation.mutable_data();
-          {
-            const Compute compute;
-            mean_std(data, a.shape(0), a.shape(1), mean_data, deviation_data);
-          }
-          return py::make_tuple(mean, deviation);
-        });
-      },
-      py::arg("a"));
-  m.def(
-      "softmax",
-      [](const py::array& x) -> py::object {
-        const Index columns = classes_of(x);
-        return by_dtype(x, "x", [&](auto zero) -> py::object {
-          const auto* const in = data_of<decltype(zero)>(x, "x");
-          auto y = make_array<decltype(zero)>(shape_of(x));
-          auto* const out = y.mutable_data();
-          {
-            const Compute compute;
-            softmax(in, out, x.size() / columns, columns);
-          }
-          return y;
-        });
-      },
-      py::arg("x"));
-  m.def(
-      "softmax_backward",
-      [](const py::array& y, const py::array& dy) -> py::object {
-        const Index columns = classes_of(y);
-        require_shape(dy, "dy", y, "y");
-        return by_dtype(y, "y", [&](auto zero) -> py::object {
-          const auto* const y_data = data_of<decltype(zero)>(y, "y");
-          const auto* const dy_data = data_of<decltype(zero)>(dy, "dy");
-          auto dx = make_array<decltype(zero)>(shape_of(y));
-          auto* const out = dx.mutable_data();
-          {
-            const Compute compute;
-            softmax_backward(y_data, dy_data, out, y.size() / columns, columns);
-          }
-          return dx;
-        });
-      },
-      py::arg("y"), py::arg("dy"));
-}
-
 }  // namespace
+
+void bind_statistics(py::module_& m);
 
 void bind_training(py::module_& m) {
   m.def("loss", &loss, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(), py::arg("from_logits") = false,

@@ -7,14 +7,22 @@
 
 namespace latchwork {
 
-constexpr int kMaxSlots = 8;
+constexpr int kMaxSlots = 9;
 constexpr int kMaxStates = 4;
 constexpr int kMaxProducts = 4;
-constexpr int kMaxPhases = 2;
-constexpr int kMaxBiases = 2;
+constexpr int kMaxPhases = 3;
+constexpr int kMaxVectors = 8;
+constexpr int kMaxRowInputs = 2;
+constexpr int kMaxStatistics = 2;
 
-enum class Operand : int { x, h, intermediate };         // x_t, h_{t-1}, or what the previous phase left
-enum class Weight : int { kernel, recurrent_kernel };    // [I, G*H], [H, G*H]
+enum class Operand : int { x, h, intermediate };  // x_t, h_{t-1}, or what the previous phase left
+enum class Weight : int { kernel, recurrent_kernel, projection };  // [I, G*H], [h, G*H], [H, P]
+enum class Width : int { hidden, projected };  // H units, or the P of a projection
+
+struct StateInfo {
+  const char* name;
+  Width width = Width::hidden;
+};
 
 // One product: slots[j] += operand * weight[:, gates[j] * H ..]. Within a slot, products chain in the order declared.
 struct ProductInfo {
@@ -24,29 +32,43 @@ struct ProductInfo {
   int count;
   int slots[kMaxSlots];
   int gates[kMaxSlots];
+  bool heads = false;  // the weight is block-diagonal, a block a head
 };
 
-// Some products, then one pointwise pass (and, backward, its reverse).
+// Slots whose mean and inverse deviation over a whole row a phase needs before its pointwise pass.
+struct StatisticsInfo {
+  int first_slot;
+  int slot_count;
+};
+
+// Some products, perhaps statistics, then one pointwise pass (and, backward, its reverse).
 struct PhaseInfo {
   int first_slot;
   int slot_count;
   int first_product;
   int product_count;
+  Width width = Width::hidden;
+  int statistics = 0;
+  StatisticsInfo statistic[kMaxStatistics] = {};
 };
 
 struct CellInfo {
   const char* name;
-  int gates;         // G: columns of the weights are G * H
-  int biases;        // rows of the bias array: 1, or 2 for [2, G*H]
-  int slots;         // S: pre-activations a unit has
-  int states;        // h first
-  int saved;         // values a unit keeps for backward, beside the states
+  int gates;     // G: columns of the weights are G * H
+  int biases;    // rows of the bias array: 1, or 2 for [2, G*H]
+  int slots;     // S: pre-activations a unit has
+  int states;    // h first
+  int saved;     // values a unit keeps for backward, beside the states
   int phases;
   int products;
   const char* gate_names[kMaxSlots];
-  const char* state_names[kMaxStates];
+  StateInfo state[kMaxStates];
   PhaseInfo phase[kMaxPhases];
   ProductInfo product[kMaxProducts];
+  int vectors = 0;  // parameters of one value a unit (peepholes, gains); their gradients are summed as biases are
+  const char* vector_names[kMaxVectors] = {};
+  int row_inputs = 0;  // values a row and step has beside x (a time difference, an attention weight)
+  const char* row_input_names[kMaxRowInputs] = {};
 };
 
 // Rows of our own buffers: row r starts at data + r * stride.

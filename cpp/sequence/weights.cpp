@@ -1,7 +1,9 @@
 #include "sequence/weights.h"
 
 #include <algorithm>
+#include <string>
 
+#include "latchwork/error.h"
 #include "runtime/thread_team.h"
 
 namespace latchwork {
@@ -22,6 +24,16 @@ int gate_of(const ProductInfo& product, int slot) {
   return -1;
 }
 
+// What the contract can say and no cell has needed yet (docs/cells.md) arrives with the first cell that does.
+void check_built(const CellInfo& cell) {
+  bool heads = false, projected = false, statistics = false;
+  for (int p = 0; p < cell.products; ++p) heads |= cell.product[p].heads;
+  for (int s = 0; s < cell.states; ++s) projected |= cell.state[s].width != Width::hidden;
+  for (int p = 0; p < cell.phases; ++p) statistics |= cell.phase[p].statistics > 0;
+  const char* const missing = heads ? "heads" : projected ? "projected widths" : statistics ? "statistics" : cell.vectors > 0 ? "vectors" : cell.row_inputs > 0 ? "row inputs" : nullptr;
+  if (missing) throw Error(std::string("cell '") + cell.name + "' needs " + missing + ", which the driver does not have yet");
+}
+
 }  // namespace
 
 Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index columns, Index vector_lanes)
@@ -33,6 +45,7 @@ Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index col
       lanes(vector_lanes),
       forward_size(0),
       backward_size(0) {
+  check_built(c);
   for (Index unit = 0; unit < hidden; unit += panel_columns)
     blocks.push_back({unit, std::min(panel_columns, padded_hidden - unit), std::min(panel_columns, hidden - unit)});
 

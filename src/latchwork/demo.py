@@ -141,6 +141,11 @@ def rmse(forecast: Array, truth: Array) -> float:
     return float(np.sqrt(np.mean((forecast - truth) ** 2)))
 
 
+def best_epoch(history: History) -> int:
+    """The epoch with the lowest validation loss, counted from 1: EarlyStopping keeps its weights."""
+    return int(np.argmin(history.history["val_loss"])) + 1
+
+
 def report(task: Task, result: Result) -> str:
     """The comparison as text."""
     train, validation, test = result.windows
@@ -149,7 +154,7 @@ def report(task: Task, result: Result) -> str:
     lines = [
         f"{task.title}: {ahead} from the last {task.lookback}",
         f"windows: {train} to train on, then {validation} to stop on, then {test} to test on",
-        f"trained for {epochs} epochs; {result.seconds:.1f} s in all",
+        f"trained for {epochs} epochs, kept the weights of epoch {best_epoch(result.history)}; {result.seconds:.1f} s in all",
         "",
         f"RMSE on the test part, {task.unit}",
     ]
@@ -172,12 +177,11 @@ def draw(task: Task, result: Result, path: str) -> bool:
     time = result.test_time[task.lookback :].astype("datetime64[D]")  # of every value that is forecast
     truth = np.concatenate([result.test.future[:, 0], result.test.future[-1, 1:]])
     left.plot(time, truth, color="0.2", linewidth=1.2, label="truth")
-    # Forecasts that overlap would hide each other: one starts where the one before it ends.
-    starts = range(0, len(result.forecast), task.horizon)
     if task.horizon == 1:
         left.plot(time, result.forecast[:, 0], color="tab:orange", linewidth=1.2, label="forecast, one step ahead")
     else:
-        for i, start in enumerate(starts):
+        # Forecasts that overlap would hide each other: one starts where the one before it ends, the last ends with the data.
+        for i, start in enumerate(range((len(result.forecast) - 1) % task.horizon, len(result.forecast), task.horizon)):
             label = f"forecasts, {task.horizon} steps each" if i == 0 else None
             span = slice(start, start + task.horizon)
             left.plot(time[span], result.forecast[start], color=("tab:orange", "tab:red")[i % 2], linewidth=1.6, label=label)
@@ -189,11 +193,11 @@ def draw(task: Task, result: Result, path: str) -> bool:
     epochs = np.array(result.history.epoch) + 1
     right.semilogy(epochs, result.history.history["loss"], label="training")
     right.semilogy(epochs, result.history.history["val_loss"], label="validation")
-    kept = int(np.argmin(result.history.history["val_loss"])) + 1
+    kept = best_epoch(result.history)
     right.axvline(kept, color="0.6", linestyle=":", label=f"weights kept: epoch {kept}")
     right.set_title("Training: mean squared error")
     right.set_xlabel("epoch")
-    right.legend(frameon=False)
+    right.legend(framealpha=1, edgecolor="none")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     return True

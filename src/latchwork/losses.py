@@ -23,8 +23,7 @@ def targets_like(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
     """Return `y` in the shape and dtype of `y_pred`: (N,) and (N, 1) are the same against (N, 1), nothing else is.
 
     Raises:
-        TypeError: `y` is not bool, integer or float.
-        ValueError: Another shape.
+        ValueError: Another shape, or `y` is not bool, integer or float.
 
     Example:
         >>> targets_like([1, 2], np.zeros((2, 1), np.float32)).shape
@@ -42,8 +41,7 @@ def labels_for(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
     """Return `y` as int64 labels [...] for an output [..., classes]; [..., 1] is the same. Floats must be whole.
 
     Raises:
-        TypeError: `y` is not bool, integer or float.
-        ValueError: Another shape, or a label that is no integer.
+        ValueError: Another shape, a label that is no integer, or `y` is not bool, integer or float.
 
     Example:
         >>> labels_for([[2.0], [0.0]], np.zeros((2, 3)))
@@ -73,7 +71,7 @@ def shape_of(y: ArrayLike) -> tuple[int, ...]:
 def _numbers(y: ArrayLike) -> NDArray[Any]:
     array = np.asarray(y)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"y must be bool, integer or float, got {array.dtype}")
+        raise ValueError(f"y must be bool, integer or float, got {array.dtype}")
     return array
 
 

@@ -37,7 +37,7 @@ class Metric(ABC):
         """Add a batch: targets of any numeric dtype, outputs float32 or float64.
 
         Raises:
-            TypeError, ValueError: As the loss of the same kind: a wrong dtype or shape, a label out of range.
+            ValueError: As the loss of the same kind: a wrong dtype or shape, a label out of range.
         """
         total, count = self.measure(y_true, y_pred)
         self._total += total

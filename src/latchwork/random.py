@@ -136,8 +136,7 @@ def dropout(
         (y, mask), both of x's shape and dtype; the mask holds 0 or 1 / (1 - rate).
 
     Raises:
-        TypeError: `x` is no float array.
-        ValueError: An argument is out of range.
+        ValueError: `x` is no float array, or an argument is out of range.
 
     Example:
         >>> import numpy as np

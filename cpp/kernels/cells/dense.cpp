@@ -15,7 +15,7 @@ struct Dense {
       .phases = 1,
       .products = 1,
       .gate_names = {"y"},
-      .state_names = {"y"},
+      .state = {{"y"}},
       .phase = {{.first_slot = 0, .slot_count = 1, .first_product = 0, .product_count = 1}},
       .product = {{Operand::x, Weight::kernel, 0, 1, {0}, {0}}},
   };

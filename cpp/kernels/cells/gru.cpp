@@ -16,7 +16,7 @@ struct Gru {
       .phases = 1,
       .products = 2,
       .gate_names = {"z", "r", "n"},
-      .state_names = {"h"},
+      .state = {{"h"}},
       .phase = {{.first_slot = 0, .slot_count = 4, .first_product = 0, .product_count = 2}},
       .product = {{Operand::x, Weight::kernel, 0, 3, {0, 1, 2}, {0, 1, 2}},
                   {Operand::h, Weight::recurrent_kernel, 1, 3, {0, 1, 3}, {0, 1, 2}}},

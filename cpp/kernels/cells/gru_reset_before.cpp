@@ -16,7 +16,7 @@ struct GruResetBefore {
       .phases = 2,
       .products = 4,
       .gate_names = {"z", "r", "n"},
-      .state_names = {"h"},
+      .state = {{"h"}},
       .phase = {{.first_slot = 0, .slot_count = 2, .first_product = 0, .product_count = 2},
                 {.first_slot = 2, .slot_count = 1, .first_product = 2, .product_count = 2}},
       .product = {{Operand::x, Weight::kernel, 0, 2, {0, 1}, {0, 1}},

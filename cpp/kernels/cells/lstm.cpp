@@ -15,7 +15,7 @@ struct Lstm {
       .phases = 1,
       .products = 2,
       .gate_names = {"i", "f", "g", "o"},
-      .state_names = {"h", "c"},
+      .state = {{"h"}, {"c"}},
       .phase = {{.first_slot = 0, .slot_count = 4, .first_product = 0, .product_count = 2}},
       .product = {{Operand::x, Weight::kernel, 0, 4, {0, 1, 2, 3}, {0, 1, 2, 3}},
                   {Operand::h, Weight::recurrent_kernel, -1, 4, {0, 1, 2, 3}, {0, 1, 2, 3}}},

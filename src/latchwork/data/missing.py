@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latchwork.data.series import as_series
+from latchwork.data.series import as_columns, as_series
 from latchwork.names import resolve
 
 _METHODS = ("linear", "previous")
@@ -41,8 +41,8 @@ def fill_missing(
     array = as_series(series)
     missing = np.isnan(array)
     filled = np.array(array, order="C")
-    columns = filled.reshape(len(filled), -1)
-    for f, gaps in enumerate(missing.reshape(len(filled), -1).T):
+    columns = as_columns(filled)
+    for f, gaps in enumerate(as_columns(missing).T):
         if len(gaps) and gaps.all():
             raise ValueError(f"series has no value to fill from: feature {f} is missing everywhere")
         if gaps.any():

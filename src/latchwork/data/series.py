@@ -16,6 +16,11 @@ def as_series(series: ArrayLike, name: str = "series") -> NDArray[Any]:
     return array
 
 
+def as_columns(array: NDArray[Any]) -> NDArray[Any]:
+    """[N] or [N, F] as [N, F]: a view."""
+    return array[:, None] if array.ndim == 1 else array
+
+
 def as_float(values: ArrayLike, name: str) -> NDArray[Any]:
     """Any array of numbers as float32 or float64 (what is neither becomes float64)."""
     array = np.asarray(values)

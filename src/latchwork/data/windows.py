@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latchwork.data.series import as_count, as_series
+from latchwork.data.series import as_columns, as_count, as_series
 from latchwork.names import resolve
 
 
@@ -43,7 +43,7 @@ def windows(
     stride = as_count(stride, "stride", 1)
     if relative_to is not None:
         resolve("relative_to", relative_to, ("last",))
-    columns = array.reshape(len(array), -1)
+    columns = as_columns(array)
     column = _target_column(columns.shape[1], target)
     length = lookback + horizon
     if len(columns) < length:

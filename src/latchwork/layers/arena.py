@@ -64,6 +64,3 @@ class Arena:
     def trainable_ranges(self) -> list[tuple[int, int, str]]:
         """(start, stop, name) of every variable an optimizer may change, in order."""
         return [(start, stop, variable.name) for layer, variable, start, stop in self.spans if layer.trainable]
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError("models and layers are neither pickled nor copied: build a second one and use set_weights")

@@ -53,6 +53,7 @@ class Layer:
         self.trainable = as_flag(trainable, "trainable", owner)
         self.input_shape = None if input_shape is None else as_shape(input_shape, "input_shape", owner)
         self.variables: list[Variable] = []
+        self._declared = False
         self._arena: Arena | None = None
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
         self.number = 0  # its place there
@@ -73,11 +74,19 @@ class Layer:
     def build(self, input_shape: Any) -> None:
         """Create the parameters for samples of `input_shape` (without the batch axis). A second call changes nothing."""
         if self._arena is None:
-            self.declare(as_shape(input_shape, "input_shape", self.name))
+            shape = as_shape(input_shape, "input_shape", self.name)
+            self.output_shape(shape)  # raises before anything is declared
+            self.declare(shape)
             Arena([self], self.dtype)
 
     def declare(self, input_shape: Shape) -> None:
-        """Say which variables the layer has on samples of `input_shape`; the arena gives them their place."""
+        """Fix the variables for samples of `input_shape` and take their random streams; values come with the arena."""
+        if not self._declared:
+            self._declare(input_shape)
+            self._declared = True
+
+    def _declare(self, input_shape: Shape) -> None:
+        """Set `variables`; for layers that have any."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one sample of y; raises ValueError where x does not fit."""
@@ -116,7 +125,6 @@ class Layer:
         if not isinstance(batch, Ragged) and batch.ndim < 1:
             raise ValueError(f"{self.name}: x must have a batch axis, got a single number")
         if self._arena is None:
-            self.output_shape(shape)  # raises before anything is built
             self.build(shape)
         return batch
 
@@ -133,6 +141,9 @@ class Layer:
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Write all parameters, in the order and shapes of `get_weights`."""
         write_weights([self], weights)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("layers are neither pickled nor copied: build a second one and use set_weights")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {self.count_params()} parameters>"
@@ -158,14 +169,10 @@ def write_weights(layers: Sequence[Layer], weights: Sequence[ArrayLike]) -> None
         variable.value[...] = array
 
 
-def initializer(name_or_object: Any) -> Initializer:
-    """An initializer by name or object, resolved now, drawn later from its own random stream."""
-    fill = initializers.get(name_or_object)
-
-    def draw(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        return fill(shape, dtype, random.seed(), random.next_stream())
-
-    return draw
+def drawn(fill: initializers.Initializer) -> Initializer:
+    """The initializer with the random stream it is to draw from, taken now: the order of layers decides, not of use."""
+    seed, stream = random.seed(), random.next_stream()
+    return lambda shape, dtype: fill(shape, dtype, seed, stream)
 
 
 def last_size(layer: Layer, shape: Shape) -> int:

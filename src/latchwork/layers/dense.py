@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import _core, functional
+from latchwork import _core, functional, initializers
 from latchwork.layers.arena import Arena, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, as_units, shape_text
-from latchwork.layers.base import Batch, Layer, initializer, last_size
+from latchwork.layers.base import Batch, Layer, drawn, last_size
 from latchwork.names import resolve
 from latchwork.ragged import Ragged
 
@@ -83,16 +83,16 @@ class Dense(Layer):
         self.units = as_units(units, "Dense")
         self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
         self.use_bias = as_flag(use_bias, "use_bias", "Dense")
-        self._kernel_initializer = initializer(kernel_initializer)
-        self._bias_initializer = initializer(bias_initializer)
+        self._kernel_initializer = initializers.get(kernel_initializer)
+        self._bias_initializer = initializers.get(bias_initializer)
         # softmax reads a whole row, the fused activations one number: it runs behind the product
         self._fused = "linear" if self.activation == "softmax" else self.activation
 
-    def declare(self, input_shape: Shape) -> None:
+    def _declare(self, input_shape: Shape) -> None:
         features = last_size(self, input_shape)
-        self.variables = [Variable("kernel", (features, self.units), self._kernel_initializer)]
+        self.variables = [Variable("kernel", (features, self.units), drawn(self._kernel_initializer))]
         if self.use_bias:
-            self.variables.append(Variable("bias", (self.units,), self._bias_initializer))
+            self.variables.append(Variable("bias", (self.units,), drawn(self._bias_initializer)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         features = last_size(self, input_shape)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from latchwork import _core, random
-from latchwork.layers.arena import Arena
-from latchwork.layers.arguments import as_array
+from latchwork.layers.arguments import Shape, as_array
 from latchwork.layers.base import Layer
 from latchwork.layers.dense import like, values_of
 
@@ -35,8 +34,7 @@ class Dropout(Layer):
         self.rate = float(rate)
         self.seed = seed
 
-    def _bind(self, arena: Arena) -> None:
-        super()._bind(arena)
+    def _declare(self, input_shape: Shape) -> None:
         self._seed = random.seed() if self.seed is None else self.seed
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:

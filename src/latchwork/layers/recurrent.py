@@ -8,11 +8,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latchwork import _core, functional
+from latchwork import _core, functional, initializers
 from latchwork.layers import masking
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, as_units, shape_text
-from latchwork.layers.base import Layer, initializer, last_size
+from latchwork.layers.base import Layer, drawn, last_size
 from latchwork.layers.dense import activation_name, like, values_of
 from latchwork.ragged import Ragged
 
@@ -80,9 +80,9 @@ class Recurrent(Layer):
         self.return_sequences = as_flag(return_sequences, "return_sequences", owner)
         self.return_state = as_flag(return_state, "return_state", owner)
         self.go_backwards = as_flag(go_backwards, "go_backwards", owner)
-        self._kernel_initializer = initializer(kernel_initializer)
-        self._recurrent_initializer = initializer(recurrent_initializer)
-        self._bias_initializer = initializer(bias_initializer)
+        self._kernel_initializer = initializers.get(kernel_initializer)
+        self._recurrent_initializer = initializers.get(recurrent_initializer)
+        self._bias_initializer = initializers.get(bias_initializer)
         self._options: dict[str, Any] = {
             "activation": self.activation,
             "reverse": self.go_backwards,
@@ -91,18 +91,18 @@ class Recurrent(Layer):
 
     # ---- building -----------------------------------------------------------------------------------------------
 
-    def declare(self, input_shape: Shape) -> None:
+    def _declare(self, input_shape: Shape) -> None:
         features, width = last_size(self, input_shape), self.gates * self.units
         self.variables = [
-            Variable("kernel", (features, width), self._kernel_initializer),
-            Variable("recurrent_kernel", (self.units, width), self._recurrent_initializer),
+            Variable("kernel", (features, width), drawn(self._kernel_initializer)),
+            Variable("recurrent_kernel", (self.units, width), drawn(self._recurrent_initializer)),
         ]
         if self.use_bias:
             self.variables.append(Variable("bias", *self._bias()))
 
     def _bias(self) -> tuple[tuple[int, ...], Initializer]:
         """Shape and initializer of the bias."""
-        return (self.gates * self.units,), self._bias_initializer
+        return (self.gates * self.units,), drawn(self._bias_initializer)
 
     def _cell(self) -> str:
         return self.cell
@@ -236,11 +236,12 @@ class LSTM(Recurrent):
         shape, draw = super()._bias()
         if not self.unit_forget_bias:
             return shape, draw
+        draw_behind = drawn(self._bias_initializer)
 
         def remember(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
             """Forget gates start at 1, so that a new cell remembers (Jozefowicz et al. 2015)."""
             units = shape[0] // 4
-            return np.concatenate([draw((units,), dtype), np.ones(units, dtype), draw((2 * units,), dtype)])
+            return np.concatenate([draw((units,), dtype), np.ones(units, dtype), draw_behind((2 * units,), dtype)])
 
         return shape, remember
 

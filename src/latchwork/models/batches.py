@@ -75,7 +75,7 @@ class Gather:
         rows = self._rows
         if isinstance(rows, Ragged):
             counts = (rows.offsets[1:] - rows.offsets[:-1])[indices]
-            offsets = np.concatenate([[0], np.cumsum(counts)])
+            offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
             places = np.arange(offsets[-1]) + np.repeat(rows.offsets[indices] - offsets[:-1], counts)
             return Ragged(rows.values[places], offsets)
         # mode="clip": numpy buffers `out` once more when it must be able to raise

@@ -72,11 +72,14 @@ class Sequential(Trainer):
         if shape is None and not self.layers:
             shape = layer.input_shape
         if shape is not None:  # what does not fit is said here, not at the first batch
-            self._shape_through(shape, (*self.layers, layer))
+            before = self._shape_through(shape, self.layers)
+            self._shape_through(before, [layer])
         self._agree_on_dtype(layer.dtype if layer.built else layer.given_dtype, name)
         self._input, layer.name, layer.number, layer._model = shape, name, len(self.layers), weakref.ref(self)
         self.layers.append(layer)
         self._arena = self._compiled = None
+        if shape is not None:  # the seed in force now decides the weights
+            layer.declare(before)
 
     def build(self, input_shape: Any = None) -> None:
         """Create the parameters for samples of `input_shape` (without the batch axis)."""
@@ -90,8 +93,7 @@ class Sequential(Trainer):
         self._shape_through(shape, self.layers)  # raises before anything is declared
         dtype = self.dtype
         for layer in self.layers:
-            if not layer.built:
-                layer.declare(shape)
+            layer.declare(shape)
             shape = layer.output_shape(shape)
         self._arena = Arena(self.layers, dtype)
 
@@ -100,9 +102,10 @@ class Sequential(Trainer):
         return self._given_dtype or np.dtype(np.float32)
 
     def _agree_on_dtype(self, dtype: np.dtype[Any] | None, name: str) -> None:
-        if dtype is None or dtype == self._given_dtype:
+        said = self._given_dtype
+        if dtype is None or (said is not None and dtype == said):  # numpy: dtype("float64") == None
             return
-        if self._given_dtype is not None or (any(layer.built for layer in self.layers) and dtype != self.dtype):
+        if said is not None or (any(layer.built for layer in self.layers) and dtype != self.dtype):
             raise ValueError(f"{name}: dtype must be the model's, {self.dtype}, got {dtype}")
         self._given_dtype = dtype
 
@@ -181,6 +184,9 @@ class Sequential(Trainer):
             self.build()
         for line in summarize(self.name, self.layers, self._input, self.dtype):
             (print_fn or print)(line)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("models are neither pickled nor copied: build a second one and use set_weights")
 
     def __repr__(self) -> str:
         return f"<Sequential {self.name!r}: {', '.join(layer.name for layer in self.layers) or 'no layers'}>"

@@ -149,7 +149,7 @@ class Trainer:
         names = [*figures.names, *(f"val_{name}" for name in figures.names if held_out is not None)]
         history = History()
         given = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-        hooks = CallbackList([history, *given], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
+        hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
         self._prepare(x)
         validation_size = whole(validation_batch_size or batch_size, "validation_batch_size", 1)
         Fit(

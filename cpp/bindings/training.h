@@ -1,0 +1,38 @@
+// What the bindings of training share.
+#pragma once
+
+#include "bindings/ndarray.h"
+#include "runtime/float_env.h"
+
+namespace latchwork {
+
+// Computation: the GIL released, the kernels' floating-point environment set.
+struct Compute {
+  py::gil_scoped_release release;
+  FloatScope scope;
+};
+
+// f(T()) for the dtype of an array.
+template <class F>
+auto by_dtype(const py::array& a, const char* name, F f) {
+  return is_double(a, name) ? f(double()) : f(float());
+}
+
+inline std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
+
+inline void require_shape(const py::array& a, const char* name, const py::array& like, const char* like_name) {
+  if (shape_of(a) != shape_of(like)) {
+    throw Error(std::string(name) + " must have the shape of " + like_name + ", " + shape_text(like) + ", got " +
+                shape_text(a));
+  }
+}
+
+// C of [..., C].
+inline Index classes_of(const py::array& a, const char* name) {
+  if (a.ndim() < 1 || a.shape(a.ndim() - 1) < 1) {
+    throw Error(std::string(name) + " must be [..., classes] with at least one class, got " + shape_text(a));
+  }
+  return a.shape(a.ndim() - 1);
+}
+
+}  // namespace latchwork

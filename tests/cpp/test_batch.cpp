@@ -1,0 +1,64 @@
+// Row maps, the order of rows, shares of a team and groups of steps.
+#include "sequence/batch.h"
+
+#include "check.h"
+#include "layers/recurrent.h"
+
+namespace latchwork::test {
+namespace {
+
+void order() {
+  const Batch batch({3, 0, 5, 3, 1});
+  const std::vector<Index> rows{2, 0, 3, 4, 1}, active{4, 3, 3, 1, 1};
+  for (Index r = 0; r < batch.size(); ++r) check(batch.sequence(r) == rows[static_cast<std::size_t>(r)], "length descending, ties by index");
+  for (Index t = 0; t < 5; ++t) check(batch.active(t) == active[static_cast<std::size_t>(t)], "active rows");
+  check(batch.active(5) == 0 && batch.steps() == 5 && batch.records() == 12 && batch.first_record(2) == 7, "records");
+  check(Batch({}).steps() == 0 && Batch({0, 0}).records() == 0, "nothing to do");
+}
+
+void shares() {
+  for (const std::vector<Index>& lengths : {std::vector<Index>{4, 4, 4, 4, 4}, {5, 1, 0, 3, 2}}) {
+    const Batch batch(lengths);
+    for (int members = 1; members <= 8; ++members) {
+      Plan plan;
+      plan.members = members;
+      for (Index active = 0; active <= batch.size(); ++active) {
+        std::vector<int> seen(lengths.size());
+        for (int m = 0; m < members; ++m) {
+          const RowShare share = row_share(plan, batch, m);
+          for (Index i = 0; i < share.active(active); ++i) seen[static_cast<std::size_t>(share.row(i))]++;
+        }
+        bool exact = true;
+        for (Index r = 0; r < batch.size(); ++r) exact = exact && seen[static_cast<std::size_t>(r)] == (r < active ? 1 : 0);
+        check(exact, "every active row has one member");
+      }
+    }
+  }
+}
+
+void maps() {
+  const float data[60] = {};
+  const auto at = [&](const Arrangement& a, bool reversed, Index b, Index t) { return row_map(data, 2, a, reversed).row(b, t) - data; };
+  Arrangement a{.batch = 3, .steps = 5, .offsets = {}, .lengths = {5, 2, 0}};
+  check(at(a, false, 1, 1) == 12 && at(a, true, 1, 0) == 12 && at(a, true, 1, 1) == 10, "batch first");
+  a.time_major = true;
+  check(at(a, false, 1, 1) == 8 && at(a, true, 0, 0) == 24, "time major");
+  Arrangement r{.batch = 3, .offsets = {0, 5, 7, 7}, .lengths = {5, 2, 0}};
+  check(at(r, false, 1, 1) == 12 && at(r, true, 1, 0) == 12, "ragged");
+}
+
+void groups() {
+  check(group_steps(1) == 256 && group_steps(256) == 1 && group_steps(257) == 1 && group_steps(100) == 3, "ceil(256 / B)");
+}
+
+}  // namespace
+}  // namespace latchwork::test
+
+int main() {
+  using namespace latchwork::test;
+  order();
+  shares();
+  maps();
+  groups();
+  return report("batch");
+}

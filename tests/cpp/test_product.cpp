@@ -1,0 +1,126 @@
+// Product tiles against the chain written out with std::fma: equal bits, every ISA, every tile height and tail.
+#include "check.h"
+#include "cpu/dispatch.h"
+#include "runtime/float_env.h"
+
+namespace latchwork::test {
+namespace {
+
+constexpr double kCanary = 12345.0;
+
+template <class T>
+void products(const std::string& where) {
+  const ProductKernels<T>& k = kernels().of<T>().product;
+  for (Index rows = 1; rows <= 2 * k.tile_rows + 1; ++rows)
+    for (const Index columns : {Index{k.lanes}, Index{k.panel_columns}})
+      for (const Index first : {0, 1, 7})
+        for (const Index second : {0, 1, 33}) {
+          const Index stride = 40, out_stride = columns + 3;
+          const auto a = values<T>(1, rows * stride, 1), b = values<T>(2, rows * stride, 1);
+          const auto w = values<T>(3, (first + second) * columns, 1), init = values<T>(4, rows * columns, 1);
+          std::vector<const T*> a_rows, b_rows;
+          for (Index r = 0; r < rows; ++r) {
+            a_rows.push_back(a.data() + r * stride);
+            b_rows.push_back(b.data() + (rows - 1 - r) * stride);  // rows anywhere
+          }
+          const Segment<T> segments[] = {{a_rows.data(), 2, first}, {nullptr, 1, second}};
+          for (const int start : {0, 1, 2}) {  // from zero, one row for all, a row each
+            std::vector<T> out(static_cast<std::size_t>(rows * out_stride), T(kCanary)), expected = out;
+            k.product({.rows = rows,
+                       .columns = columns,
+                       .init = start == 0 ? nullptr : init.data(),
+                       .init_stride = start == 2 ? columns : 0,
+                       .weights = w.data(),
+                       .segments = segments,
+                       .segment_count = 2,
+                       .operand = b_rows.data(),
+                       .out = out.data(),
+                       .out_stride = out_stride});
+            for (Index r = 0; r < rows; ++r)
+              for (Index c = 0; c < columns; ++c) {
+                T sum = start == 0 ? T(0) : init[static_cast<std::size_t>((start == 2 ? r * columns : 0) + c)];
+                for (Index i = 0; i < first + second; ++i) {
+                  const T x = i < first ? a_rows[static_cast<std::size_t>(r)][2 + i] : b_rows[static_cast<std::size_t>(r)][1 + i - first];
+                  sum = std::fma(x, w[static_cast<std::size_t>(i * columns + c)], sum);
+                }
+                expected[static_cast<std::size_t>(r * out_stride + c)] = sum;
+              }
+            check(same_bits(out, expected), where + " product rows " + std::to_string(rows) + " columns " + std::to_string(columns));
+          }
+        }
+}
+
+template <class T>
+void outers(const std::string& where) {
+  const ProductKernels<T>& k = kernels().of<T>().product;
+  const Index tile = k.tile_rows, panel = k.panel_columns;
+  for (Index rows = 1; rows <= tile; ++rows)
+    for (Index columns = 1; columns <= panel; ++columns)
+      for (const Index count : {0, 1, 37}) {
+        const Index stride = panel + 5;
+        const auto a = values<T>(5, count * tile, 1), b = values<T>(6, count * panel, 1), start = values<T>(8, rows * stride, 1);
+        std::vector<T> out = start, expected = start, sums(start.begin(), start.begin() + stride), expected_sums = sums;
+        const OuterArgs<T> args{count, rows, columns, a.data(), b.data(), panel, out.data(), stride};
+        k.outer(args);
+        OuterArgs<T> bias = args;
+        bias.out = sums.data();
+        k.column_sums(bias);
+        for (Index c = 0; c < columns; ++c) {
+          T total = 0;
+          for (Index i = 0; i < count; ++i) total += b[static_cast<std::size_t>(i * panel + c)];
+          expected_sums[static_cast<std::size_t>(c)] += total;
+          for (Index r = 0; r < rows; ++r) {
+            T sum = 0;
+            for (Index i = 0; i < count; ++i) sum = std::fma(a[static_cast<std::size_t>(i * tile + r)], b[static_cast<std::size_t>(i * panel + c)], sum);
+            expected[static_cast<std::size_t>(r * stride + c)] += sum;
+          }
+        }
+        const std::string what = where + " outer " + std::to_string(rows) + " x " + std::to_string(columns);
+        check(same_bits(out, expected), what);
+        check(same_bits(sums, expected_sums), what + " column sums");
+      }
+}
+
+template <class T>
+void packs(const std::string& where) {
+  const ProductKernels<T>& k = kernels().of<T>().product;
+  const Index count = 5, columns = 3, width = 8;
+  const auto source = values<T>(9, 1000, 1);
+  for (const bool transposed : {false, true}) {
+    std::vector<T> out(static_cast<std::size_t>(count * width), T(kCanary)), expected = out;
+    const Index k_stride = transposed ? 1 : 20, c_stride = transposed ? 30 : 1;
+    k.pack({source.data(), k_stride, c_stride, count, columns, 4, out.data(), width});
+    for (Index i = 0; i < count; ++i)
+      for (Index c = 0; c < 4; ++c)
+        expected[static_cast<std::size_t>(i * width + c)] = c < columns ? source[static_cast<std::size_t>(i * k_stride + c * c_stride)] : T(0);
+    check(same_bits(out, expected), where + " pack");
+  }
+  for (Index features = 1; features <= 2 * k.tile_rows + 1; ++features) {
+    const Index rows = 3, tiles = ceil_div(features, k.tile_rows), tile_stride = 7 * k.tile_rows, row_stride = 2 * k.tile_rows;
+    std::vector<const T*> pointers;
+    for (Index r = 0; r < rows; ++r) pointers.push_back(source.data() + r * 50);
+    std::vector<T> out(static_cast<std::size_t>(tiles * tile_stride), T(kCanary)), expected = out;
+    k.pack_rows({rows, features, pointers.data(), out.data(), row_stride, tile_stride});
+    for (Index r = 0; r < rows; ++r)
+      for (Index f = 0; f < features; ++f)
+        expected[static_cast<std::size_t>(f / k.tile_rows * tile_stride + r * row_stride + f % k.tile_rows)] = pointers[static_cast<std::size_t>(r)][f];
+    check(same_bits(out, expected), where + " pack_rows " + std::to_string(features));
+  }
+}
+
+}  // namespace
+}  // namespace latchwork::test
+
+int main() {
+  using namespace latchwork::test;
+  const latchwork::FloatScope scope;
+  on_every_isa([](const std::string& name) {
+    products<float>(name + " float");
+    products<double>(name + " double");
+    outers<float>(name + " float");
+    outers<double>(name + " double");
+    packs<float>(name + " float");
+    packs<double>(name + " double");
+  });
+  return report("product");
+}

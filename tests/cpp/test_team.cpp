@@ -1,0 +1,98 @@
+// The thread team: every member runs once a call, callers share, barriers hold, buffers come back.
+#include <atomic>
+#include <thread>
+
+#include "check.h"
+#include "latchwork/error.h"
+#include "runtime/buffer.h"
+#include "runtime/thread_team.h"
+
+namespace latchwork::test {
+namespace {
+
+void members_run_once() {
+  for (const int threads : {1, 2, 3, 8, 16}) {
+    set_num_threads(threads);
+    for (int call = 0; call < 200; ++call) {
+      Team team(threads);
+      check(team.size() == threads, "size");
+      std::vector<std::atomic<int>> ran(static_cast<std::size_t>(threads));
+      team.run([&](int member) { ran[static_cast<std::size_t>(member)]++; });
+      bool once = true;
+      for (const auto& count : ran) once = once && count == 1;
+      check(once, "every member once");
+    }
+  }
+}
+
+void barriers_hold() {
+  constexpr int kSteps = 500;
+  Team team(4);
+  Barrier barrier(team.size());
+  std::vector<std::atomic<int>> step(static_cast<std::size_t>(team.size()));
+  std::atomic<int> broken = 0;
+  team.run([&](int member) {
+    for (int i = 1; i <= kSteps; ++i) {
+      step[static_cast<std::size_t>(member)] = i;
+      barrier.wait();
+      for (const auto& other : step)
+        if (other < i) broken++;
+      barrier.wait();
+    }
+  });
+  check(broken == 0, "nobody passes a barrier early");
+}
+
+// Several callers at once: one holds the team, the others work alone; the sums are the same.
+void callers_share() {
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 6; ++c)
+    callers.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) {
+        std::atomic<Index> sum = 0;
+        parallel_for(1000, 10, [&](Index begin, Index end) { sum += end - begin; });
+        if (sum != 1000) wrong++;
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  check(wrong == 0, "concurrent callers");
+}
+
+void nested_calls_run_alone() {
+  Team team(2);
+  std::atomic<int> inner = 0;
+  team.run([&](int) {
+    Team mine(2);
+    mine.run([&](int) { inner++; });
+  });
+  check(inner == team.size(), "a call inside a call is a team of one");
+}
+
+void buffers_return() {
+  void* const first = Buffer<float>(100000).data();
+  void* const again = Buffer<float>(100000).data();
+  check(first == again, "the pool gives the same block again");
+  bool thrown = false;
+  try {
+    checked_bytes((Index{1} << 62), 8);
+  } catch (const Error&) {
+    thrown = true;
+  }
+  check(thrown, "sizes are checked");
+  check(checked_product(Index{1} << 31, Index{1} << 31) == Index{1} << 62, "2^31 squared fits");
+  pool_trim();
+}
+
+}  // namespace
+}  // namespace latchwork::test
+
+int main() {
+  using namespace latchwork::test;
+  members_run_once();
+  barriers_hold();
+  callers_share();
+  nested_calls_run_alone();
+  buffers_return();
+  return report("team");
+}
