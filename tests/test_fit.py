@@ -30,7 +30,7 @@ def assert_same_weights(a, b):
         assert np.array_equal(one, other)
 
 
-# ---- the tutorial program ---------------------------------------------------------------------------------------------
+# ---- the tutorial program ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
@@ -82,7 +82,7 @@ def test_it_learns_classes():
     assert model.evaluate(x, labels == 0)[1] > 0.9
 
 
-# ---- one step ---------------------------------------------------------------------------------------------------------
+# ---- one step ----------------------------------------------------------------------------------------------
 
 
 def test_an_epoch_is_its_steps_in_the_order_of_the_permutation():
@@ -135,7 +135,7 @@ def test_frozen_layers_stay():
     assert all(np.array_equal(a, b) for a, b in zip(after, model.get_weights(), strict=True))
 
 
-# ---- the same again -----------------------------------------------------------------------------------------------------
+# ---- the same again ----------------------------------------------------------------------------------------
 
 
 def test_the_same_program_gives_the_same_weights():
@@ -182,7 +182,7 @@ def test_the_data_are_not_written():
     assert np.array_equal(y, Y)
 
 
-# ---- figures ------------------------------------------------------------------------------------------------------------
+# ---- figures -----------------------------------------------------------------------------------------------
 
 
 def test_epoch_loss_is_the_mean_over_samples():
@@ -200,7 +200,9 @@ def test_figures_do_not_depend_on_batch_size():
     for size in (1, 7, 16, 1000):
         assert model.evaluate(X, Y, batch_size=size) == expected
     validated = [
-        network(optimizer=lw.optimizers.SGD(0.0)).fit(X, Y, validation_data=(X, Y), validation_batch_size=size, verbose=0)
+        network(optimizer=lw.optimizers.SGD(0.0)).fit(
+            X, Y, validation_data=(X, Y), validation_batch_size=size, verbose=0
+        )
         for size in (7, 50)
     ]
     assert validated[0].history["val_loss"] == validated[1].history["val_loss"] == [expected[0]]
@@ -277,7 +279,7 @@ def test_ragged_sequences_out():
     assert model.evaluate(x, classes)[1] > 0.9
 
 
-# ---- optimizers, progress, interruption ---------------------------------------------------------------------------------
+# ---- optimizers, progress, interruption --------------------------------------------------------------------
 
 
 def test_compile_again_keeps_the_weights_and_an_optimizer_object_its_moments():
@@ -346,7 +348,7 @@ def test_an_interrupted_fit_leaves_a_usable_model():
     model.fit(X, Y, verbose=0)
 
 
-# ---- NaN and infinity -----------------------------------------------------------------------------------------------------
+# ---- NaN and infinity --------------------------------------------------------------------------------------
 
 
 def poisoned():
@@ -358,13 +360,15 @@ def poisoned():
 def test_nonfinite_raise_is_the_default_and_names_the_place():
     model = network()
     before = model.get_weights()
-    text = r"epoch 1, batch 2 of 5: the loss is nan \(x of this batch hold NaN or infinity\); the weights are those before"
+    text = (
+        r"epoch 1, batch 2 of 5: the loss is nan \(x of this batch hold NaN or infinity\); the weights are those before"
+    )
     with pytest.raises(FloatingPointError, match=text):
         model.fit(poisoned(), Y, batch_size=10, shuffle=False, verbose=0)
     by_hand = network()
     by_hand.train_on_batch(X[:10], Y[:10])
     assert_same_weights(model, by_hand)
-    with pytest.raises(FloatingPointError, match="the loss is nan .*; the weights are unchanged"):
+    with pytest.raises(FloatingPointError, match=r"the loss is nan .*; the weights are unchanged"):
         network().train_on_batch(poisoned(), Y)
     assert not np.array_equal(before[0], model.get_weights()[0])
 

@@ -26,7 +26,7 @@ def assert_same(a, b):
     assert np.array_equal(a, b)
 
 
-# ---- parameters ---------------------------------------------------------------------------------------------------
+# ---- parameters --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_get_weights_are_copies():
     assert not (layer.get_weights()[0] == 7).any()
 
 
-# ---- forward ------------------------------------------------------------------------------------------------------
+# ---- forward -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -151,7 +151,14 @@ def test_initial_state_continues_a_sequence(layer_type):
 def test_numbers_of_other_types_are_cast():
     layer = built(LSTM(3), None, 2)
     x = np.array([[[1, 0], [0, 1]]])
-    for other in (x.astype(bool), x.astype(np.int8), x.astype(np.float64), x.tolist(), x.astype(">f4"), np.asfortranarray(x)):
+    for other in (
+        x.astype(bool),
+        x.astype(np.int8),
+        x.astype(np.float64),
+        x.tolist(),
+        x.astype(">f4"),
+        np.asfortranarray(x),
+    ):
         assert_same(layer(other), layer(x))
     assert layer(x).dtype == np.float32
 
@@ -175,7 +182,7 @@ def test_softmax():
     assert abs(dense(x) - e / e.sum(axis=-1, keepdims=True)).max() < 1e-14
 
 
-# ---- masks and ragged batches -----------------------------------------------------------------------------------------
+# ---- masks and ragged batches ------------------------------------------------------------------------------
 
 
 LENGTHS = [3, 0, 5, 1]
@@ -185,7 +192,7 @@ MASK = np.arange(5) < np.array(LENGTHS)[:, None]
 @pytest.mark.parametrize("layer_type", RECURRENT)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_mask_follows_keras(layer_type, backwards):
-    """y is 0 before the first real step and repeats the last output behind the end; states are of the last real step."""
+    """y is 0 before the first real step and repeats the last output behind the end; states are of the last step."""
     layer = built(layer_type(4, return_sequences=True, return_state=True, go_backwards=backwards), None, 3)
     x = RNG.normal(size=(4, 5, 3)).astype(np.float32)
     y, *states = layer(x, mask=MASK)
@@ -223,7 +230,7 @@ def test_ragged_is_the_padded_batch_without_padding(layer_type):
     assert behind.values.shape == (9, 2)
 
 
-# ---- backward -----------------------------------------------------------------------------------------------------
+# ---- backward ----------------------------------------------------------------------------------------------
 
 
 def differences(f, array):
@@ -324,7 +331,7 @@ def test_ragged_gradients_are_those_of_the_padded_batch():
         assert_same(v.gradient, gradient)
 
 
-# ---- dropout ------------------------------------------------------------------------------------------------------
+# ---- dropout -----------------------------------------------------------------------------------------------
 
 
 def test_dropout_only_in_training():
@@ -364,7 +371,7 @@ def test_dropout_is_repeatable_and_differs_between_seeds_and_layers():
     assert not np.array_equal(a.forward(x, step=0)[0], b.forward(x, step=0)[0])
 
 
-# ---- arguments ----------------------------------------------------------------------------------------------------
+# ---- arguments ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layer_type", RECURRENT)

@@ -25,7 +25,9 @@ def assert_same(a, b):
 
 
 def test_names_count_per_model():
-    model = Sequential([LSTM(3, return_sequences=True), LSTM(3, return_sequences=True), SimpleRNN(3), Dense(1), Dense(1)])
+    model = Sequential(
+        [LSTM(3, return_sequences=True), LSTM(3, return_sequences=True), SimpleRNN(3), Dense(1), Dense(1)]
+    )
     assert [layer.name for layer in model.layers] == ["lstm", "lstm_1", "simple_rnn", "dense", "dense_1"]
     assert Sequential([LSTM(3)]).layers[0].name == "lstm"
     named = Sequential([Dense(2, name="dense"), Dense(2), Dense(2, name="dense_2"), Dense(2)])

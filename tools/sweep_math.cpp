@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "cpu/dispatch.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 
 namespace {
 

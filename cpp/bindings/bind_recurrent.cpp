@@ -6,7 +6,7 @@
 
 #include "bindings/ndarray.h"
 #include "layers/recurrent.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 
 namespace latchwork {
 namespace {
@@ -14,14 +14,11 @@ namespace {
 using OptionalArray = std::optional<py::array>;
 using Arrays = std::vector<OptionalArray>;
 
-constexpr const char* activation_names[kActivationCount] = {
-    "linear", "relu", "tanh", "sigmoid", "hard_sigmoid", "softsign", "elu", "softplus", "exponential"};
-
 Activation activation_of(const std::string& name, const char* argument) {
   for (int i = 0; i < kActivationCount; ++i)
-    if (name == activation_names[i]) return static_cast<Activation>(i);
+    if (name == kActivationNames[i]) return static_cast<Activation>(i);
   std::string known;
-  for (const char* const each : activation_names) known += std::string(known.empty() ? "" : ", ") + each;
+  for (const char* const each : kActivationNames) known += std::string(known.empty() ? "" : ", ") + each;
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
@@ -278,6 +275,7 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
     if (ctx.sequences()) {
       g.dy = given;
     } else if (g.d_final[0]) {
+      const FloatScope scope;
       last.assign(given, given + batch * hidden);
       for (std::size_t i = 0; i < last.size(); ++i) last[i] += g.d_final[0][i];
       g.d_final[0] = last.data();
@@ -351,6 +349,7 @@ void bind_recurrent(py::module_& m) {
 
   py::class_<Context>(m, "Context")
       .def_property_readonly("consumed", &Context::consumed)
+      .def_property_readonly("states", [](const Context& c) { return c.weights().info().states; })
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
       .def_property_readonly("offsets", &Context::offsets)
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; });

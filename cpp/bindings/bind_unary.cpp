@@ -2,7 +2,7 @@
 #include "base/activation.h"
 #include "bindings/ndarray.h"
 #include "cpu/dispatch.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 #include "runtime/thread_team.h"
 
 namespace latchwork {

@@ -1,5 +1,6 @@
 // The extension module: one bind_* function per topic.
 #include "bindings/ndarray.h"
+#include "latchwork/cpu.h"
 #include "runtime/interrupt.h"
 
 namespace latchwork {
@@ -25,6 +26,7 @@ bool signal_raised() noexcept {
 PYBIND11_MODULE(_core, m) {
   m.doc() = "latchwork's compiled core; use it through latchwork.functional and the modules above";
   m.attr("__version__") = LATCHWORK_VERSION;
+  latchwork::isa();  // a wrong LATCHWORK_ISA is an error at import, not at the first call
   latchwork::set_interrupt_check(&latchwork::signal_raised);
   pybind11::register_local_exception_translator([](std::exception_ptr raised) {
     try {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "bindings/ndarray.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 
 namespace latchwork {
 

@@ -47,7 +47,7 @@ void orthonormalize(double* vectors, Index count, Index length) {
       diagonal[k] = reflectors.make(k);
       for (Index j = k + 1; j < panel_end; ++j) reflectors.apply(k, vectors + j * length);
     }
-    const Index grain = ceil_div(kElementGrain / kPanel, length);
+    const Index grain = ceil_div(kElementGrain, length);  // columns a thread at least: some 10 us of work
     parallel_for(count - panel_end, grain, [&](Index begin, Index end) {
       for (Index j = panel_end + begin; j < panel_end + end; ++j) {
         for (Index k = panel; k < panel_end; ++k) reflectors.apply(k, vectors + j * length);
@@ -69,7 +69,7 @@ void orthonormalize(double* vectors, Index count, Index length) {
   };
   // Later panels cost more: each thread takes panels from both ends.
   const Index panels = ceil_div(count, kPanel);
-  parallel_for(ceil_div(panels, 2), 1, [&](Index begin, Index end) {
+  parallel_for(ceil_div(panels, 2), ceil_div(8 * kElementGrain, kPanel * count * length), [&](Index begin, Index end) {
     for (Index panel = begin; panel < end; ++panel) {
       make_panel(panel);
       if (panels - 1 - panel != panel) make_panel(panels - 1 - panel);

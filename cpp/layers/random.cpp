@@ -10,7 +10,7 @@ namespace latchwork {
 
 namespace {
 
-// A block costs about 20 ns, an inversion 10 more. Even: a block holds two elements.
+// 5 ns an element, 20 with the inversion. Even: a block holds two elements.
 constexpr Index kDrawGrain = 2048;
 
 // f(i, 64 random bits) for elements begin .. end - 1 of a stream, begin even.
@@ -179,7 +179,8 @@ template <class T>
 void dropout(const DropoutArgs& args, const T* x, T* y, T* mask) {
   const auto& k = kernels().of<T>().elementwise;
   const auto threshold = static_cast<std::uint32_t>(args.rate * 65536 + 0.5);
-  const T kept = static_cast<T>(1 / (1 - args.rate));
+  // Chosen by index: a branch on random bits is guessed wrong, 4 ns an element.
+  const T values[2] = {static_cast<T>(1 / (1 - args.rate)), T(0)};
   const Index row = args.times * args.units;
   if (row == 0) return;
   parallel_for(args.samples, ceil_div(kDrawGrain, row), [&](Index begin, Index end) {
@@ -190,9 +191,10 @@ void dropout(const DropoutArgs& args, const T* x, T* y, T* mask) {
       T* const own = mask + r * args.units;
       for (Index unit = 0; unit < args.units; unit += 8) {
         const PhiloxBlock block = philox(args.seed, counter.at(static_cast<std::uint32_t>(unit / 8)));
-        for (unsigned j = 0; j < 8 && unit + j < args.units; ++j) {
-          own[unit + j] = mask_draw(block, j) < threshold ? T(0) : kept;
-        }
+        T kept[8];
+        for (unsigned j = 0; j < 8; ++j) kept[j] = values[mask_draw(block, j) < threshold];
+        const Index count = args.units - unit < 8 ? args.units - unit : 8;
+        for (Index j = 0; j < count; ++j) own[unit + j] = kept[j];
       }
     }
     k.dropout(x + begin * row, mask + begin * row, y + begin * row, (end - begin) * row);

@@ -10,7 +10,8 @@ namespace latchwork {
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 
-inline PhiloxBlock philox(std::uint64_t key, PhiloxBlock counter) noexcept {
+// About 6 ns a block; eight counters side by side took 4, which dropout does not notice (Zen 5, gcc 12).
+inline PhiloxBlock philox(std::uint64_t key, const PhiloxBlock& counter) noexcept {
   constexpr std::uint64_t kMultiplier0 = 0xd2511f53, kMultiplier1 = 0xcd9e8d57;
   constexpr std::uint32_t kGolden = 0x9e3779b9, kSqrt3 = 0xbb67ae85;  // added to the key from round to round
   auto key0 = static_cast<std::uint32_t>(key);

@@ -16,25 +16,17 @@
 #include <vector>
 
 #include "latchwork/error.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 
 namespace latchwork {
 namespace {
-
-inline void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  __asm__ volatile("yield");
-#endif
-}
 
 // Spins until `ready`, yielding once the wait is longer than a hand-over between running threads.
 template <class Ready>
 void spin_until(Ready ready) noexcept {
   for (int spins = 0; !ready(); ++spins) {
     if (spins < 2000)
-      pause();
+      spin_pause();
     else
       sched_yield();
   }
@@ -116,7 +108,7 @@ class Workers {
       for (int i = 0; i < 64; ++i) {
         const std::uint64_t now = call_.load(std::memory_order_acquire);
         if (now != seen) return now;
-        pause();
+        spin_pause();
       }
     } while (std::chrono::steady_clock::now() - start < kSpin);
     parked_.fetch_add(1, std::memory_order_seq_cst);

@@ -128,8 +128,8 @@ inline V sigmoid(V x) {
   return V(1) / (fma(e.growth, scale, min(scale, V(1))) + max(scale, V(1)));
 }
 
-// log(x + rest) for normal positive x, |rest| at most half an ULP of x: x = m 2^e, m in [sqrt(1/2), sqrt(2)], f = m - 1
-// and s = f / (f + 2): log m = 2 atanh(s) = f - s (f - s^2 Q(s^2)), where f is exact and the rest is small beside it.
+// log(x) + rest for normal positive x and a rest that is small beside x - 1: x = m 2^e, m in [sqrt(1/2), sqrt(2)],
+// f = m - 1, s = f / (f + 2): log m = 2 atanh(s) = f - s (f - s^2 Q(s^2)), where f is exact and what follows is small.
 template <class V>
 inline V log_normal(V x, V rest) {
   using C = Constants<V>;
@@ -142,7 +142,7 @@ inline V log_normal(V x, V rest) {
   const V s = f / (f + V(2));
   const V s2 = s * s;
   const V tail = fnma(s2, polynomial(s2, s2 * s2, C::kAtanh), f);
-  const V low = fma(e, V(C::kLn2Low), rest * pow2(-e) / m);
+  const V low = fma(e, V(C::kLn2Low), rest);
   return fma(e, V(C::kLn2High), f + fnma(s, tail, low));
 }
 
@@ -159,12 +159,13 @@ inline V log(V x) {
   return log_special(x, log_normal(x, V(0)));
 }
 
+// 1 + x = u + lost exactly, and log(u + lost) = log(u) + lost / u + ...
 template <class V>
 inline V log1p(V x) {
   const V u = x + V(1);
   const V v = u - V(1);
-  const V lost = (V(1) - (u - v)) + (x - v);  // u + lost = 1 + x exactly
-  return copysign(log_special(u, log_normal(u, lost)), x);
+  const V lost = (V(1) - (u - v)) + (x - v);
+  return copysign(log_special(u, log_normal(u, lost / u)), x);
 }
 
 // Activations by kind, the derivative from the output y. A loop picks its kind once, outside, with visit; the

@@ -9,7 +9,9 @@ from latchwork import demo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m latchwork", description="Recurrent networks trained and run by hand-vectorised CPU kernels")
+    parser = argparse.ArgumentParser(
+        prog="python -m latchwork", description="Recurrent networks trained and run by hand-vectorised CPU kernels"
+    )
     parser.add_argument("--version", action="version", version=latchwork.__version__)
     commands = parser.add_subparsers(title="commands", required=True)
     demo.add_arguments(commands.add_parser("demo", help="train an LSTM on a real series and compare it with baselines"))

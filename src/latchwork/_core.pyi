@@ -22,7 +22,7 @@ class RecurrentWeights:
     def __init__(
         self,
         cell: str,
-        kernel: NDArray[Any],
+        kernel: NDArray[Any] | None,
         recurrent_kernel: NDArray[Any] | None,
         bias: NDArray[Any] | None,
     ) -> None: ...
@@ -43,6 +43,8 @@ class Context:
     def consumed(self) -> bool: ...
     @property
     def y_shape(self) -> tuple[int, ...]: ...
+    @property
+    def states(self) -> int: ...
     @property
     def offsets(self) -> NDArray[np.int64] | None: ...
     @property
@@ -68,9 +70,7 @@ def recurrent_backward(
     need_dx: bool,
     need_dstate: bool,
     out: Sequence[NDArray[Any] | None] | None,
-) -> tuple[
-    NDArray[Any] | None, list[NDArray[Any]] | None, NDArray[Any], NDArray[Any], NDArray[Any] | None
-]: ...
+) -> tuple[NDArray[Any] | None, list[NDArray[Any]] | None, NDArray[Any], NDArray[Any], NDArray[Any] | None]: ...
 def legal_plans(
     cell: str, float64: bool, batch: int, steps: int, input: int, hidden: int, threads: int
 ) -> list[tuple[int, int, int, int]]: ...

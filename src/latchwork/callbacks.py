@@ -62,7 +62,9 @@ class CallbackList:
     """Calls a hook of several callbacks in order; batch hooks only of those that have one (they run every step)."""
 
     def __init__(self, callbacks: Any, model: Any, **params: Any) -> None:
-        given: Iterable[Any] = [] if callbacks is None else [callbacks] if isinstance(callbacks, Callback) else callbacks
+        given: Iterable[Any] = (
+            [] if callbacks is None else [callbacks] if isinstance(callbacks, Callback) else callbacks
+        )
         self._callbacks = list(given)
         for callback in self._callbacks:
             if not isinstance(callback, Callback):
@@ -114,8 +116,8 @@ class History(Callback):
 class EarlyStopping(Callback):
     """Stop when a figure has not improved for `patience` epochs. Arguments, defaults and rules are Keras'.
 
-    monitor: a name in the epoch logs. min_delta: a smaller change is no improvement. mode: "min", "max" or "auto" ("max"
-    for names with acc or auc, else "min"). baseline: an improvement only resets the patience if it is better than this.
+    monitor: a name in the epoch logs. min_delta: a smaller change is no improvement. mode: "min", "max" or "auto"
+    ("max" for names with acc or auc, else "min"). baseline: only what is better than this resets the patience.
     restore_best_weights: go back to the weights of the best epoch when training ends. start_from_epoch: wait this many
     epochs first. verbose=1 says on stderr what was done. After training `stopped_epoch` (0 if not stopped),
     `best_epoch` and `best` tell the story.
@@ -153,7 +155,9 @@ class EarlyStopping(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         known = self.params.get("metrics")
         if known is not None and self.monitor not in known:
-            raise ValueError(f"EarlyStopping: monitor must be a figure of this run, {', '.join(known)}, got {self.monitor!r}")
+            raise ValueError(
+                f"EarlyStopping: monitor must be a figure of this run, {', '.join(known)}, got {self.monitor!r}"
+            )
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -40,7 +40,7 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Use at most `n` threads from now on (also: the environment variable LATCHWORK_NUM_THREADS). Bits do not change."""
+    """Use at most `n` threads from now on, as LATCHWORK_NUM_THREADS in the environment does. Bits do not change."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
     _core.set_num_threads(n)

@@ -1,7 +1,7 @@
-"""The main job from end to end: an LSTM learns a real series, is compared with honest baselines, and draws its forecast.
+"""The main job from end to end: an LSTM learns a real series, meets honest baselines, and draws its forecast.
 
-    python -m latchwork demo            26 weeks of CO2 from the 52 before
-    python -m latchwork demo sunspots   next year's sunspots from the 33 before
+python -m latchwork demo            26 weeks of CO2 from the 52 before
+python -m latchwork demo sunspots   next year's sunspots from the 33 before
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Part:
-    """Windows of one part of the series: `x` and `y` as the model sees them, `past` and `future` in the series' unit."""
+    """Windows of one part of the series: `x`, `y` as the model sees them, `past`, `future` in the series' unit."""
 
     x: Array  # [W, lookback, 1]
     y: Array  # [W, horizon]
@@ -133,7 +133,8 @@ def autoregression(train: Part, test: Part, scaler: StandardScaler) -> Array:
         return np.column_stack([part.x[:, :, 0], np.ones(len(part.x))])
 
     coefficients = np.linalg.lstsq(design(train), train.y, rcond=None)[0]
-    return test.past[:, -1:] + design(test) @ coefficients * scaler.scale_
+    forecast: Array = test.past[:, -1:] + design(test) @ coefficients * scaler.scale_
+    return forecast
 
 
 def rmse(forecast: Array, truth: Array) -> float:
@@ -154,7 +155,7 @@ def report(task: Task, result: Result) -> str:
     lines = [
         f"{task.title}: {ahead} from the last {task.lookback}",
         f"windows: {train} to train on, then {validation} to stop on, then {test} to test on",
-        f"trained for {epochs} epochs, kept the weights of epoch {best_epoch(result.history)}; {result.seconds:.1f} s in all",
+        f"trained for {epochs} epochs in {result.seconds:.1f} s, weights of epoch {best_epoch(result.history)}",
         "",
         f"RMSE on the test part, {task.unit}",
     ]
@@ -167,7 +168,7 @@ def report(task: Task, result: Result) -> str:
 def draw(task: Task, result: Result, path: str) -> bool:
     """Write the picture: forecast against truth, and the training curve. False if matplotlib is not installed."""
     try:
-        import matplotlib  # noqa: ICN001 (loaded here because only the picture needs it)
+        import matplotlib
     except ImportError:
         return False
     matplotlib.use("Agg")
@@ -180,11 +181,14 @@ def draw(task: Task, result: Result, path: str) -> bool:
     if task.horizon == 1:
         left.plot(time, result.forecast[:, 0], color="tab:orange", linewidth=1.2, label="forecast, one step ahead")
     else:
-        # Forecasts that overlap would hide each other: one starts where the one before it ends, the last ends with the data.
-        for i, start in enumerate(range((len(result.forecast) - 1) % task.horizon, len(result.forecast), task.horizon)):
+        # Forecasts that overlap would hide each other: one starts where another ends, the last ends with the data.
+        count = len(result.forecast)
+        for i, start in enumerate(range((count - 1) % task.horizon, count, task.horizon)):
             label = f"forecasts, {task.horizon} steps each" if i == 0 else None
             span = slice(start, start + task.horizon)
-            left.plot(time[span], result.forecast[start], color=("tab:orange", "tab:red")[i % 2], linewidth=1.6, label=label)
+            left.plot(
+                time[span], result.forecast[start], color=("tab:orange", "tab:red")[i % 2], linewidth=1.6, label=label
+            )
             left.axvline(time[start], color="0.9", linewidth=0.8, zorder=0)
     left.set_title(f"{task.title}: forecast against truth (test part)")
     left.set_ylabel(task.unit)
@@ -206,7 +210,9 @@ def draw(task: Task, result: Result, path: str) -> bool:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m latchwork demo`."""
     parser.add_argument("series", nargs="?", default="co2", choices=TASKS, help="the series to forecast (default: co2)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and shuffling; the same seed gives the same bits")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of weights and shuffling; the same seed gives the same bits"
+    )
     parser.add_argument("--epochs", type=int, default=200, help="at most this many (default: 200; stops early)")
     parser.add_argument("--output", default="forecast.png", help="where the picture goes (default: forecast.png)")
     parser.set_defaults(run=main)

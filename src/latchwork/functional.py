@@ -271,7 +271,7 @@ def dense(
     if not isinstance(x, np.ndarray) or x.ndim < 2 or x.shape[-1] != weights.input:
         raise ValueError(f"x must be [..., {weights.input}] with at least two axes, got {_describe(x)}")
     # Middle axes are steps: their gradients are then summed in groups, not in one long chain.
-    steps = np.ascontiguousarray(x).reshape(len(x), int(np.prod(x.shape[1:-1], dtype=np.int64)), x.shape[-1])
+    steps = _contiguous(x).reshape(len(x), int(np.prod(x.shape[1:-1], dtype=np.int64)), x.shape[-1])
     y, _, ctx = _core.recurrent_forward(
         weights, steps, [], None, None, False, False, activation or "linear", "linear", training, True
     )
@@ -303,7 +303,7 @@ def dense_backward(
         raise ValueError(f"dy must be shaped like y, [..., {rows[2]}] of {rows[0] * rows[1]} rows, got {_describe(dy)}")
     arrays = None if out is None else [out[0], None, out[1]]
     dx, _, kernel, _, bias = _core.recurrent_backward(
-        ctx, np.ascontiguousarray(dy).reshape(rows), [], need_dx, False, arrays
+        ctx, _contiguous(dy).reshape(rows), [], need_dx, False, arrays
     )
     return DenseGradients(None if dx is None else dx.reshape(*dy.shape[:-1], dx.shape[-1]), cast(Array, kernel), bias)
 
@@ -323,10 +323,15 @@ def _weights(cell: str, params: Params, names: tuple[str, ...]) -> _core.Recurre
     for name, a in zip(names, params, strict=True):
         if not isinstance(a, np.ndarray) and not (a is None and name == "bias"):
             raise ValueError(f"{name} must be a numpy array{' or None' if name == 'bias' else ''}, got {_describe(a)}")
-    contiguous = [None if a is None else np.ascontiguousarray(a) for a in params]
+    contiguous = [None if a is None else _contiguous(a) for a in params]
     if cell == "dense":
         contiguous.insert(1, None)
     return _core.RecurrentWeights(cell, *contiguous)
+
+
+def _contiguous(a: Array) -> Array:
+    """`a`, copied only if it must be; np.ascontiguousarray would also turn a scalar into a vector."""
+    return a if a.flags.c_contiguous else np.ascontiguousarray(a)
 
 
 def _count(x: object) -> str:
@@ -350,12 +355,12 @@ def _forward(
     values, offsets = (x.values, x.offsets) if isinstance(x, Ragged) else (x, None)
     if not isinstance(values, np.ndarray):
         raise ValueError(f"x must be a numpy array or a Ragged, got {_describe(values)}")
-    states = [] if state is None else [_state(a, i) for i, a in enumerate(state)]
+    states = _states(state, weights.states, "state")
     if lengths is not None:
         lengths = np.asarray(lengths)
     y, final, ctx = _core.recurrent_forward(
         weights,
-        np.ascontiguousarray(values),
+        _contiguous(values),
         states,
         lengths,
         offsets,
@@ -378,10 +383,15 @@ def _ragged(values: Array, offsets: npt.NDArray[np.int64]) -> Ragged:
     return ragged
 
 
-def _state(a: Array | None, i: int, name: str = "state") -> Array | None:
-    if a is not None and not isinstance(a, np.ndarray):
-        raise ValueError(f"{name}[{i}] must be a numpy array, got {_describe(a)}")
-    return None if a is None else np.ascontiguousarray(a)
+def _states(states: Sequence[Array | None] | None, count: int, name: str) -> list[Array | None]:
+    if states is None:
+        return []
+    if not isinstance(states, (tuple, list)) or len(states) != count:
+        raise ValueError(f"{name} must be a tuple of {count} arrays, got {type(states).__name__} of {_count(states)}")
+    for i, a in enumerate(states):
+        if a is not None and not isinstance(a, np.ndarray):
+            raise ValueError(f"{name}[{i}] must be a numpy array, got {_describe(a)}")
+    return [None if a is None else _contiguous(a) for a in states]
 
 
 def _check_context(cells: tuple[str, ...], ctx: Context | None) -> None:
@@ -410,8 +420,8 @@ def _backward(
             raise ValueError(f"dy must be a numpy array, a Ragged or None, got {_describe(values)}")
         if isinstance(dy, Ragged) and (offsets is None or not np.array_equal(offsets, dy.offsets)):
             raise ValueError("dy must have the lengths of y")
-        values = np.ascontiguousarray(values)
-    states = [] if dstate is None else [_state(a, i, "dstate") for i, a in enumerate(dstate)]
+        values = _contiguous(values)
+    states = _states(dstate, ctx.states, "dstate")
     arrays = None if out is None else list(out)
     dx, d_initial, kernel, recurrent_kernel, bias = _core.recurrent_backward(ctx, values, states, need_dx, True, arrays)
     if dx is not None and offsets is not None:

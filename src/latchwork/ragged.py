@@ -50,7 +50,7 @@ class Ragged:
                     f"sequences[{i}] must be [T, {arrays[0].shape[-1]}] of {arrays[0].dtype}, got {a.dtype} of {a.shape}"
                 )
         offsets = np.zeros(len(arrays) + 1, np.int64)
-        np.cumsum([len(a) for a in arrays], out=offsets[1:])
+        np.cumsum([len(a) for a in arrays], dtype=np.int64, out=offsets[1:])
         return cls(np.concatenate(arrays), offsets)
 
     @property

@@ -4,7 +4,7 @@
 
 #include "layer.h"
 #include "layers/optimizer.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 
 namespace latchwork::test {
 namespace {

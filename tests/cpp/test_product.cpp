@@ -1,7 +1,7 @@
 // Product tiles against the chain written out with std::fma: equal bits, every ISA, every tile height and tail.
 #include "check.h"
 #include "cpu/dispatch.h"
-#include "runtime/float_env.h"
+#include "cpu/float_env.h"
 
 namespace latchwork::test {
 namespace {

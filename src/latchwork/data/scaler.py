@@ -25,9 +25,8 @@ class StandardScaler:
     array([[5.]])
     """
 
-    def __init__(self) -> None:
-        self.mean_: NDArray[Any] | None = None
-        self.scale_: NDArray[Any] | None = None
+    mean_: NDArray[Any]
+    scale_: NDArray[Any]
 
     def fit(self, x: ArrayLike) -> StandardScaler:
         """Learn mean and scale from `x` ([N] or [..., F], at least one sample, no NaN or infinity)."""
@@ -45,7 +44,8 @@ class StandardScaler:
     def transform(self, x: ArrayLike) -> NDArray[Any]:
         """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64."""
         array, mean, scale = self._aligned(x)
-        return (array - mean) / scale
+        scaled: NDArray[Any] = (array - mean) / scale
+        return scaled
 
     def fit_transform(self, x: ArrayLike) -> NDArray[Any]:
         """`fit(x).transform(x)`."""
@@ -54,10 +54,11 @@ class StandardScaler:
     def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
         """x * scale_ + mean_: undoes `transform`. For a difference of two scaled values multiply by `scale_` alone."""
         array, mean, scale = self._aligned(x)
-        return array * scale + mean
+        restored: NDArray[Any] = array * scale + mean
+        return restored
 
     def _aligned(self, x: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        if self.mean_ is None or self.scale_ is None:
+        if not hasattr(self, "mean_"):
             raise ValueError("this StandardScaler is not fitted yet: call fit(x) first")
         array = as_float(x, "x")
         features = 1 if array.ndim == 1 else array.shape[-1] if array.ndim else 0

@@ -48,7 +48,8 @@ def windows(
     length = lookback + horizon
     if len(columns) < length:
         raise ValueError(
-            f"series has {len(columns)} rows, fewer than one window of lookback {lookback} + horizon {horizon} = {length}"
+            f"series has {len(columns)} rows, fewer than one window of "
+            f"lookback {lookback} + horizon {horizon} = {length}"
         )
     starts = np.arange(0, len(columns) - length + 1, stride)[:, None]
     x = columns[starts + np.arange(lookback)]

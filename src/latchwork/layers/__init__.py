@@ -3,7 +3,10 @@
 from latchwork.layers.base import Layer, Variable
 from latchwork.layers.dense import Activation, Dense
 from latchwork.layers.dropout import Dropout
+from latchwork.layers.gru import GRU
 from latchwork.layers.input import Input
-from latchwork.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+from latchwork.layers.lstm import LSTM
+from latchwork.layers.recurrent import Recurrent
+from latchwork.layers.simple_rnn import SimpleRNN
 
 __all__ = ["GRU", "LSTM", "Activation", "Dense", "Dropout", "Input", "Layer", "Recurrent", "SimpleRNN", "Variable"]

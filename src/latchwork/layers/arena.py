@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ class Variable:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 class Arena:
@@ -45,7 +46,8 @@ class Arena:
     def __init__(self, layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
         owned = [(layer, variable) for layer in layers for variable in layer.variables]
         values = [v.value if v.bound else v.initial(v.shape, dtype) for _, v in owned]
-        self.params = np.empty(sum(v.size for _, v in owned), dtype)
+        self.dtype = dtype
+        self.params: NDArray[Any] = np.empty(sum(v.size for _, v in owned), dtype)
         self.grads = np.zeros_like(self.params)
         self.spans: list[tuple[Layer, Variable, int, int]] = []
         start = 0

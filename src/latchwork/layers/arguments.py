@@ -15,7 +15,7 @@ Shape = tuple[int | None, ...]  # of one sample: no batch axis, None where any s
 
 
 def refuse(owner: str, given: Mapping[str, Any], unbuilt: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
-    """Raise for every argument in `given`: the ones in `unbuilt` (name -> Keras' default) may hold that default only."""
+    """Raise for every argument in `given`, but those in `unbuilt` (name -> Keras' default) that hold that default."""
     for name, value in given.items():
         if name not in unbuilt:
             near = difflib.get_close_matches(name, [*known, *unbuilt], n=3)
@@ -24,12 +24,6 @@ def refuse(owner: str, given: Mapping[str, Any], unbuilt: Mapping[str, Any], kno
         default = unbuilt[name]
         if value is not default and not (type(value) is type(default) and value == default):
             raise ValueError(f"{owner}: {name} must be {default!r} (other values are not supported yet), got {value!r}")
-
-
-def as_units(value: Any, owner: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{owner}: units must be a whole number of at least 1, got {value!r}")
-    return int(value)
 
 
 def as_flag(value: Any, name: str, owner: str) -> bool:
@@ -43,9 +37,10 @@ def as_dtype(dtype: Any, owner: str) -> np.dtype[Any]:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found not in (np.float32, np.float64):
-        raise ValueError(f"{owner}: dtype must be 'float32' or 'float64', got {dtype!r}")
-    return found
+    for known in (np.dtype(np.float32), np.dtype(np.float64)):
+        if found is not None and found == known:  # numpy: dtype("float64") == None
+            return known
+    raise ValueError(f"{owner}: dtype must be 'float32' or 'float64', got {dtype!r}")
 
 
 def as_shape(shape: Any, name: str, owner: str) -> Shape:

@@ -44,7 +44,12 @@ class Layer:
         **others: Any,
     ) -> None:
         owner = type(self).__name__
-        refuse(owner, others, self.unbuilt, ("name", "dtype", "trainable", "input_shape", *self.__init__.__annotations__))
+        refuse(
+            owner,
+            others,
+            self.unbuilt,
+            ("name", "dtype", "trainable", "input_shape", *type(self).__init__.__annotations__),
+        )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{owner}: name must be a text without '/', got {name!r}")
         self.given_name = name
@@ -63,16 +68,15 @@ class Layer:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The layer's own dtype, or that of its parameters, or float32."""
-        if self._arena is not None:
-            return self._arena.params.dtype
-        return self.given_dtype or np.dtype(np.float32)
+        own = np.dtype(np.float32) if self.given_dtype is None else self.given_dtype
+        return own if self._arena is None else self._arena.dtype
 
     @property
     def built(self) -> bool:
         return self._arena is not None
 
     def build(self, input_shape: Any) -> None:
-        """Create the parameters for samples of `input_shape` (without the batch axis). A second call changes nothing."""
+        """Create the parameters for samples of `input_shape` (no batch axis). A second call changes nothing."""
         if self._arena is None:
             shape = as_shape(input_shape, "input_shape", self.name)
             self.output_shape(shape)  # raises before anything is declared
@@ -119,7 +123,11 @@ class Layer:
             raise ValueError(f"{self.name}: calling a layer on an Input (a graph) is not supported yet: use Sequential")
 
     def _checked(self, x: Any) -> Batch:
-        """x cast to the layer's dtype, its shape checked, the layer built if this is its first batch."""
+        """x cast to the layer's dtype; the layer is built if this is its first batch."""
+        known = self._arena is not None and type(x) is np.ndarray
+        if known and x.dtype is self.dtype and x.ndim and x.flags.c_contiguous:
+            ready: NDArray[Any] = x  # the path of every training step
+            return ready
         batch = as_input(x, "x", self.dtype)
         shape: Shape = (None, *batch.values.shape[1:]) if isinstance(batch, Ragged) else batch.shape[1:]
         if not isinstance(batch, Ragged) and batch.ndim < 1:
@@ -154,9 +162,9 @@ def write_weights(layers: Sequence[Layer], weights: Sequence[ArrayLike]) -> None
     pairs = [(layer, variable) for layer in layers for variable in layer.variables]
     if any(layer._arena is None for layer in layers):
         raise ValueError("weights cannot be set yet: there are none before the first batch or an input_shape is known")
-    if isinstance(weights, np.ndarray) or len(weights) != len(pairs):
-        count = f"{len(weights)}" if not isinstance(weights, np.ndarray) else "one array"
-        raise ValueError(f"weights must be a list of {len(pairs)} arrays, got {count}")
+    if not isinstance(weights, (list, tuple)) or len(weights) != len(pairs):
+        given = len(weights) if isinstance(weights, (list, tuple)) else type(weights).__name__
+        raise ValueError(f"weights must be a list of {len(pairs)} arrays, got {given}")
     arrays = []
     for (layer, variable), weight in zip(pairs, weights, strict=True):
         array = as_array(weight, variable.name, layer.dtype)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import _core, functional, initializers
+from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena, Variable
-from latchwork.layers.arguments import Shape, as_array, as_flag, as_units, shape_text
+from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
 from latchwork.layers.base import Batch, Layer, drawn, last_size
 from latchwork.names import resolve
 from latchwork.ragged import Ragged
@@ -80,7 +81,7 @@ class Dense(Layer):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.units = as_units(units, "Dense")
+        self.units = as_count(units, "Dense: units", 1)
         self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
         self.use_bias = as_flag(use_bias, "use_bias", "Dense")
         self._kernel_initializer = initializers.get(kernel_initializer)
@@ -104,7 +105,9 @@ class Dense(Layer):
     def _bind(self, arena: Arena) -> None:
         super()._bind(arena)
         bias = self.variables[1] if self.use_bias else None
-        self._weights = _core.RecurrentWeights("dense", self.variables[0].value, None, None if bias is None else bias.value)
+        self._weights = _core.RecurrentWeights(
+            "dense", self.variables[0].value, None, None if bias is None else bias.value
+        )
         self._gradients = (self.variables[0].gradient, None if bias is None else bias.gradient)
 
     def touch(self) -> None:
@@ -116,11 +119,11 @@ class Dense(Layer):
         values = values_of(x)
         if values.ndim < 2 or values.shape[-1] != self.variables[0].shape[0]:
             self.output_shape(values.shape[1:])
-        y, ctx = functional.dense(values, self._weights, activation=self._fused, training=training)
-        if self.activation == "softmax":
-            y = _core.softmax(y)
-            ctx = _Activated(ctx, y)
-        return like(x, y), ctx if training else None
+        y, product = functional.dense(values, self._weights, activation=self._fused, training=training)
+        if self.activation != "softmax":
+            return like(x, y), product
+        y = _core.softmax(y)
+        return like(x, y), _Activated(product, y) if training else None
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
         grad = as_array(values_of(dy), "dy", self.dtype)
@@ -128,7 +131,7 @@ class Dense(Layer):
             grad = _core.softmax_backward(ctx.y, grad)
             ctx = ctx.before
         dx = functional.dense_backward(ctx, grad, need_dx=need_dx, out=self._gradients).x
-        return like(dy, dx) if need_dx else None
+        return None if dx is None else like(dy, dx)
 
 
 class Activation(Layer):

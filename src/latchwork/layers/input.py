@@ -14,7 +14,14 @@ class Input:
     """
 
     def __init__(self, shape: Any = None, *, dtype: Any = None, name: str | None = None, **others: Any) -> None:
-        unbuilt = {"batch_size": None, "sparse": None, "ragged": None, "batch_shape": None, "tensor": None, "optional": False}
+        unbuilt = {
+            "batch_size": None,
+            "sparse": None,
+            "ragged": None,
+            "batch_shape": None,
+            "tensor": None,
+            "optional": False,
+        }
         refuse("Input", others, unbuilt, ("shape", "dtype", "name"))
         if shape is None:
             raise ValueError("Input: shape must be given, for example Input((32, 1)) for 32 steps of 1 feature")

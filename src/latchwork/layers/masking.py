@@ -17,7 +17,7 @@ def lengths(mask: ArrayLike, x: NDArray[Any] | Ragged, owner: str) -> NDArray[np
     real = np.asarray(mask)
     if real.dtype != np.bool_ or real.shape != x.shape[:2]:
         raise ValueError(f"{owner}: mask must be bool of shape {x.shape[:2]}, got {real.dtype} of shape {real.shape}")
-    counts = real.sum(axis=1, dtype=np.int64)
+    counts: NDArray[np.int64] = real.sum(axis=1, dtype=np.int64)
     if not np.array_equal(real, np.arange(x.shape[1]) < counts[:, None]):
         raise ValueError(f"{owner}: mask must be True for the first steps of each row and False behind them")
     return counts
@@ -28,22 +28,22 @@ def hold(y: NDArray[Any], lengths: NDArray[np.int64], sequences: bool, backwards
 
     Read backwards, a padded sequence has its padding first: y moves to the end of the row, with 0 in front.
     """
-    y = np.array(y)
     if not sequences:
-        y[lengths == 0] = 0
-        return y
+        held: NDArray[Any] = np.array(y)
+        held[lengths == 0] = 0
+        return held
     index, real = _places(y.shape[1], lengths, backwards)
-    y = np.take_along_axis(y, index[:, :, None], axis=1)
-    y[~real] = 0
-    return y
+    held = np.take_along_axis(y, index[:, :, None], axis=1)
+    held[~real] = 0
+    return held
 
 
 def hold_backward(dy: Any, lengths: NDArray[np.int64], sequences: bool, backwards: bool) -> NDArray[Any]:
     """The gradient of `hold`: what reached a held output is added to the last real step, in order of time."""
     if not sequences:
-        dy = np.array(dy)
-        dy[lengths == 0] = 0
-        return dy
+        out: NDArray[Any] = np.array(dy)
+        out[lengths == 0] = 0
+        return out
     index, real = _places(dy.shape[1], lengths, backwards)
     out = np.zeros_like(dy)
     rows = np.arange(len(dy))

@@ -1,4 +1,4 @@
-"""LSTM, GRU and SimpleRNN."""
+"""What LSTM, GRU and SimpleRNN share."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latchwork import _core, functional, initializers
+from latchwork import _core, initializers
+from latchwork.data.series import as_count
 from latchwork.layers import masking
 from latchwork.layers.arena import Arena, Initializer, Variable
-from latchwork.layers.arguments import Shape, as_array, as_flag, as_units, shape_text
+from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
 from latchwork.layers.base import Layer, drawn, last_size
 from latchwork.layers.dense import activation_name, like, values_of
 from latchwork.ragged import Ragged
 
 
 class _Context(NamedTuple):
-    """What backward needs: the core's context, and how the caller's view of y and the states differs from the core's."""
+    """What backward needs: the core's context, and how the caller's view of y differs from the core's."""
 
     core: Any
     lengths: NDArray[np.int64] | None  # of a masked batch
@@ -74,7 +75,7 @@ class Recurrent(Layer):
     ) -> None:
         super().__init__(**common)
         owner = type(self).__name__
-        self.units = as_units(units, owner)
+        self.units = as_count(units, f"{owner}: units", 1)
         self.activation = activation_name(activation)
         self.use_bias = as_flag(use_bias, "use_bias", owner)
         self.return_sequences = as_flag(return_sequences, "return_sequences", owner)
@@ -109,11 +110,12 @@ class Recurrent(Layer):
 
     def _bind(self, arena: Arena) -> None:
         super()._bind(arena)
-        values = [variable.value for variable in self.variables]
-        kernel, recurrent_kernel, bias = values if self.use_bias else (*values, None)
-        self._weights = _core.RecurrentWeights(self._cell(), kernel, recurrent_kernel, bias)
-        gradients = tuple(variable.gradient for variable in self.variables)
-        self._gradients = gradients if self.use_bias else (*gradients, None)
+        kernel, recurrent_kernel = self.variables[:2]
+        bias = self.variables[2] if self.use_bias else None
+        self._weights = _core.RecurrentWeights(
+            self._cell(), kernel.value, recurrent_kernel.value, None if bias is None else bias.value
+        )
+        self._gradients = (kernel.gradient, recurrent_kernel.gradient, None if bias is None else bias.gradient)
 
     def touch(self) -> None:
         if self.built:
@@ -165,7 +167,9 @@ class Recurrent(Layer):
         dstate = None
         if self.return_state:
             if not isinstance(dy, (list, tuple)) or len(dy) != 1 + self.state_count:
-                raise ValueError(f"{self.name}: dy must be a list of {1 + self.state_count}: dy and the states' gradients")
+                raise ValueError(
+                    f"{self.name}: dy must be a list of {1 + self.state_count}: dy and the states' gradients"
+                )
             dy, *rest = dy
             dstate = [None if d is None else as_array(d, "dstate", self.dtype) for d in rest]
         grad = None if dy is None else like(dy, as_array(values_of(dy), "dy", self.dtype))
@@ -187,149 +191,3 @@ class Recurrent(Layer):
             if state.shape != expected:
                 raise ValueError(f"{self.name}: initial_state must hold arrays of shape {expected}, got {state.shape}")
         return states
-
-
-class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
-
-    i, f, o = recurrent_activation(...), g = activation(...), c' = f * c + i * g, h' = o * activation(c').
-    Variables: `kernel` [F, 4 units], `recurrent_kernel` [units, 4 units], `bias` [4 units], gates in the order i f g o.
-    Arguments and defaults are Keras'; see `Recurrent` for calls and shapes.
-
-    >>> import numpy as np
-    >>> y, h, c = LSTM(8, return_sequences=True, return_state=True)(np.ones((2, 5, 3)))
-    >>> y.shape, h.shape, c.shape
-    ((2, 5, 8), (2, 8), (2, 8))
-    """
-
-    auto_name: ClassVar[str] = "lstm"
-    unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
-    cell, gates, state_count = "lstm", 4, 2
-    _run = staticmethod(functional.lstm)
-    _run_backward = staticmethod(functional.lstm_backward)
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        *,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        **common: Any,
-    ) -> None:
-        super().__init__(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            return_sequences, return_state, go_backwards, common,
-        )  # fmt: skip
-        self.recurrent_activation = activation_name(recurrent_activation)
-        self.unit_forget_bias = as_flag(unit_forget_bias, "unit_forget_bias", "LSTM")
-        self._options["recurrent_activation"] = self.recurrent_activation
-
-    def _bias(self) -> tuple[tuple[int, ...], Initializer]:
-        shape, draw = super()._bias()
-        if not self.unit_forget_bias:
-            return shape, draw
-        draw_behind = drawn(self._bias_initializer)
-
-        def remember(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-            """Forget gates start at 1, so that a new cell remembers (Jozefowicz et al. 2015)."""
-            units = shape[0] // 4
-            return np.concatenate([draw((units,), dtype), np.ones(units, dtype), draw_behind((2 * units,), dtype)])
-
-        return shape, remember
-
-
-class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014).
-
-    z, r = recurrent_activation(...), h' = z * h + (1 - z) * n. reset_after=True (Keras' default):
-    n = activation(x W_n + b_n + r * (h R_n + rb_n)); False, the paper's form: n = activation(x W_n + (r * h) R_n + b_n).
-    Variables: `kernel` [F, 3 units], `recurrent_kernel` [units, 3 units], `bias` [2, 3 units] (input, recurrent) or
-    [3 units] with reset_after=False; gates in the order z r n. See `Recurrent` for calls and shapes.
-
-    >>> import numpy as np
-    >>> GRU(8)(np.ones((2, 5, 3))).shape
-    (2, 8)
-    """
-
-    auto_name: ClassVar[str] = "gru"
-    unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
-    cell, gates = "gru", 3
-    _run = staticmethod(functional.gru)
-    _run_backward = staticmethod(functional.gru_backward)
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        *,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        reset_after: bool = True,
-        **common: Any,
-    ) -> None:
-        super().__init__(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            return_sequences, return_state, go_backwards, common,
-        )  # fmt: skip
-        self.recurrent_activation = activation_name(recurrent_activation)
-        self.reset_after = as_flag(reset_after, "reset_after", "GRU")
-        self._options.update(recurrent_activation=self.recurrent_activation, reset_after=self.reset_after)
-
-    def _cell(self) -> str:
-        return "gru" if self.reset_after else "gru_reset_before"
-
-    def _bias(self) -> tuple[tuple[int, ...], Initializer]:
-        shape, draw = super()._bias()
-        return ((2, *shape) if self.reset_after else shape), draw
-
-
-class SimpleRNN(Recurrent):
-    """The plain recurrent network (Elman 1990): h' = activation(x W + h R + b).
-
-    Variables: `kernel` [F, units], `recurrent_kernel` [units, units], `bias` [units]. See `Recurrent` for calls.
-
-    >>> import numpy as np
-    >>> SimpleRNN(8, activation="relu")(np.ones((2, 5, 3))).shape
-    (2, 8)
-    """
-
-    auto_name: ClassVar[str] = "simple_rnn"
-    cell, gates = "elman", 1
-    _run = staticmethod(functional.rnn)
-    _run_backward = staticmethod(functional.rnn_backward)
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        *,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        **common: Any,
-    ) -> None:
-        super().__init__(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            return_sequences, return_state, go_backwards, common,
-        )  # fmt: skip
-
-
-__all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ def as_target(y: Any, output: Shape, x: Rows, labels: bool, dtype: np.dtype[Any]
     output: the shape of one sample of the output on x. labels: y holds class numbers, one for each row of classes.
     """
     target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
+    shape: tuple[int, ...]
     if isinstance(x, Ragged) and len(output) == 2:
         if not isinstance(target, Ragged) or not np.array_equal(target.offsets, x.offsets):
             raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
@@ -49,6 +50,8 @@ def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 def split_rows(x: Rows, y: Rows, share: float) -> tuple[tuple[Rows, Rows], tuple[Rows, Rows]]:
     """The first rows to train on and the last `share` of them to validate on."""
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise ValueError(f"validation_split must be in [0, 1), got {share!r}")
     at = int(len(x) * (1.0 - share))
     if at == 0 or at == len(x):
         raise ValueError(f"validation_split={share} of {len(x)} samples leaves no sample on one side")
@@ -63,23 +66,24 @@ def rows_between(rows: Rows, start: int, stop: int) -> Rows:
     return rows[start:stop]
 
 
-class Gather:
-    """Rows by index: `take(indices)` writes an array's rows into one buffer, which the next call overwrites."""
+def taker(rows: Rows, batch_size: int) -> Callable[[NDArray[np.int64]], Rows]:
+    """A function from indices to those rows; an array's rows go into one buffer, which the next call overwrites."""
+    if isinstance(rows, Ragged):
+        return lambda indices: _take_sequences(rows, indices)
+    buffer = np.empty((min(batch_size, len(rows)), *rows.shape[1:]), rows.dtype)
 
-    def __init__(self, rows: Rows, batch_size: int) -> None:
-        self._rows = rows
-        if not isinstance(rows, Ragged):
-            self._buffer = np.empty((min(batch_size, len(rows)), *rows.shape[1:]), rows.dtype)
+    def take(indices: NDArray[np.int64]) -> NDArray[Any]:
+        out = buffer if len(indices) == len(buffer) else buffer[: len(indices)]
+        return rows.take(indices, 0, out, "clip")  # numpy would buffer `out` once more if it had to be able to raise
 
-    def take(self, indices: NDArray[np.int64]) -> Rows:
-        rows = self._rows
-        if isinstance(rows, Ragged):
-            counts = (rows.offsets[1:] - rows.offsets[:-1])[indices]
-            offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-            places = np.arange(offsets[-1]) + np.repeat(rows.offsets[indices] - offsets[:-1], counts)
-            return Ragged(rows.values[places], offsets)
-        # mode="clip": numpy buffers `out` once more when it must be able to raise
-        return np.take(rows, indices, axis=0, out=self._buffer[: len(indices)], mode="clip")
+    return take
+
+
+def _take_sequences(rows: Ragged, indices: NDArray[np.int64]) -> Ragged:
+    counts = (rows.offsets[1:] - rows.offsets[:-1])[indices]
+    offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    places = np.arange(offsets[-1]) + np.repeat(rows.offsets[indices] - offsets[:-1], counts)
+    return Ragged(rows.values[places], offsets)
 
 
 class Batches:
@@ -88,7 +92,7 @@ class Batches:
     def __init__(self, x: Rows, y: Rows, batch_size: int) -> None:
         self.x, self.y, self.batch_size = x, y, batch_size
         self.count = -(-len(x) // batch_size)
-        self._gather: tuple[Gather, Gather] | None = None
+        self._takers: tuple[Callable[..., Rows], Callable[..., Rows]] | None = None
 
     def in_order(self) -> Iterator[tuple[Rows, Rows]]:
         for start in range(0, len(self.x), self.batch_size):
@@ -96,9 +100,9 @@ class Batches:
             yield rows_between(self.x, start, stop), rows_between(self.y, start, stop)
 
     def shuffled(self, order: NDArray[np.int64]) -> Iterator[tuple[Rows, Rows]]:
-        if self._gather is None:
-            self._gather = Gather(self.x, self.batch_size), Gather(self.y, self.batch_size)
-        take_x, take_y = self._gather[0].take, self._gather[1].take
+        if self._takers is None:
+            self._takers = taker(self.x, self.batch_size), taker(self.y, self.batch_size)
+        take_x, take_y = self._takers
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
             yield take_x(indices), take_y(indices)

@@ -38,7 +38,12 @@ class Sequential(Trainer):
     """
 
     def __init__(
-        self, layers: Iterable[Layer | Input] | None = None, *, name: str = "sequential", dtype: Any = None, **others: Any
+        self,
+        layers: Iterable[Layer | Input] | None = None,
+        *,
+        name: str = "sequential",
+        dtype: Any = None,
+        **others: Any,
     ) -> None:
         refuse("Sequential", others, {"trainable": True}, ("layers", "name", "dtype"))
         super().__init__()
@@ -53,7 +58,7 @@ class Sequential(Trainer):
     # ---- building -----------------------------------------------------------------------------------------------
 
     def add(self, layer: Layer | Input) -> None:
-        """Append a layer. Its automatic name counts per model: lstm, lstm_1, ... A compiled model must be compiled again."""
+        """Append a layer. Automatic names count per model: lstm, lstm_1, ... A compiled model must be compiled anew."""
         if isinstance(layer, Input):
             if self.layers or self._input is not None:
                 raise ValueError(f"{self.name}: an Input must come first")
@@ -71,14 +76,14 @@ class Sequential(Trainer):
         shape = self._input
         if shape is None and not self.layers:
             shape = layer.input_shape
-        if shape is not None:  # what does not fit is said here, not at the first batch
-            before = self._shape_through(shape, self.layers)
+        before = None if shape is None else self._shape_through(shape, self.layers)
+        if before is not None:  # what does not fit is said here, not at the first batch
             self._shape_through(before, [layer])
         self._agree_on_dtype(layer.dtype if layer.built else layer.given_dtype, name)
         self._input, layer.name, layer.number, layer._model = shape, name, len(self.layers), weakref.ref(self)
         self.layers.append(layer)
         self._arena = self._compiled = None
-        if shape is not None:  # the seed in force now decides the weights
+        if before is not None:  # the seed in force now decides the weights
             layer.declare(before)
 
     def build(self, input_shape: Any = None) -> None:
@@ -91,6 +96,7 @@ class Sequential(Trainer):
         if shape is None:
             raise ValueError(f"{self.name}: say the input's shape (Input, input_shape) or run a batch first")
         self._shape_through(shape, self.layers)  # raises before anything is declared
+        self._input = (*(None for _ in shape[:-1]), shape[-1]) if self._input is None else self._input
         dtype = self.dtype
         for layer in self.layers:
             layer.declare(shape)
@@ -154,7 +160,9 @@ class Sequential(Trainer):
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         """Down to the first layer that learns; its dx is not computed."""
-        first = next((i for i, layer in enumerate(self.layers) if layer.trainable and layer.variables), len(self.layers))
+        first = next(
+            (i for i, layer in enumerate(self.layers) if layer.trainable and layer.variables), len(self.layers)
+        )
         for i in range(len(self.layers) - 1, first - 1, -1):
             dy = self.layers[i].backward(contexts[i], dy, need_dx=i > first)
 

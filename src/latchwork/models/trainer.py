@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import weakref
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import _core, losses, metrics, optimizers
+from latchwork import _core, losses, optimizers
 from latchwork.callbacks import CallbackList, History
+from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, refuse
 from latchwork.layers.base import Layer
 from latchwork.layers.dense import like, values_of
 from latchwork.models.batches import Batches, Rows, as_target, rows_between, split_rows
+from latchwork.models.compiled import Compiled, named_metrics
 from latchwork.models.figures import Figures, NonFiniteError, reported, suspects
 from latchwork.models.fit import Fit, Validation
 from latchwork.names import resolve
@@ -25,17 +25,6 @@ from latchwork.ragged import Ragged
 
 BATCH_SIZE = 32  # Keras' default
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
-# Whose parameters an optimizer's moments belong to; an optimizer itself knows sizes only.
-OWNERS: weakref.WeakKeyDictionary[optimizers.Optimizer, Arena] = weakref.WeakKeyDictionary()
-
-
-@dataclass
-class Compiled:
-    """What `compile` was told."""
-
-    optimizer: Any
-    loss: Any
-    metrics: dict[str, Any]  # name in the history -> what the user gave
 
 
 class Trainer:
@@ -87,9 +76,8 @@ class Trainer:
             "auto_scale_loss": True,
         }
         refuse("compile", others, unbuilt, ("optimizer", "loss", "metrics"))
-        self._compiled = Compiled(
-            optimizers.get(optimizer), None if loss is None else losses.get(loss), named_metrics(metrics)
-        )
+        found = None if loss is None else losses.get(loss)
+        self._compiled = Compiled(optimizers.get(optimizer), found, named_metrics(metrics))
 
     def fit(
         self,
@@ -128,36 +116,38 @@ class Trainer:
             "validation_freq": 1,
         }
         refuse("fit", others, unbuilt, ("batch_size", "epochs", "verbose", "callbacks", "shuffle", "initial_epoch"))
-        self._compiled_with_loss("fit")
-        batch_size = whole(batch_size or BATCH_SIZE, "batch_size", 1)
-        epochs, initial_epoch = whole(epochs, "epochs", 0), whole(initial_epoch, "initial_epoch", 0)
+        compiled = self._compiled_with_loss("fit")
+        batch_size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
+        epochs, initial_epoch = as_count(epochs, "epochs", 0), as_count(initial_epoch, "initial_epoch", 0)
         on_nonfinite = resolve("on_nonfinite", on_nonfinite, ON_NONFINITE)
         if not isinstance(shuffle, bool):
             raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
-        x, y, output = self._pair(x, y, "fit")
+        x, y = self._pair(x, y, "fit")
         held_out = None
         if validation_data is not None:
+            if validation_split:
+                raise ValueError("validation_split and validation_data exclude each other: give one of them")
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("validation_data must be a pair (x, y)")
-            held_out = self._pair(*validation_data, "validation_data")[:2]
+            held_out = self._pair(validation_data[0], validation_data[1], "validation_data")
         elif validation_split:
             (x, y), held_out = split_rows(x, y, validation_split)
-        figures = self._figures()
-        level = verbosity(verbose)
-
         batches = Batches(x, y, batch_size)
+        figures = compiled.figures()
         names = [*figures.names, *(f"val_{name}" for name in figures.names if held_out is not None)]
+        level = verbosity(verbose)
         history = History()
         given = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
-        self._prepare(x)
-        validation_size = whole(validation_batch_size or batch_size, "validation_batch_size", 1)
+        size = as_count(
+            batch_size if validation_batch_size is None else validation_batch_size, "validation_batch_size", 1
+        )
         Fit(
             model=self,
             batches=batches,
-            validation=None if held_out is None else Validation(*held_out, validation_size),
+            validation=None if held_out is None else Validation(*held_out, size),
             figures=figures,
-            ranges=self._ranges(),
+            ranges=compiled.begin(self._built(x)),
             shuffle=shuffle,
             on_nonfinite=on_nonfinite,
             hooks=hooks,
@@ -182,17 +172,15 @@ class Trainer:
         The figures do not depend on batch_size, which only bounds memory: they are taken from all outputs at once.
         """
         refuse("evaluate", others, {"sample_weight": None, "steps": None}, ("batch_size", "verbose", "return_dict"))
-        self._compiled_with_loss("evaluate")
-        batch_size = whole(batch_size or BATCH_SIZE, "batch_size", 1)
-        x, y, output = self._pair(x, y, "evaluate")
-        figures = self._figures()
-        level = verbosity(verbose)
-        progress = Progress(level, -(-len(x) // batch_size))
-        hooks = CallbackList(callbacks, self, verbose=level, steps=-(-len(x) // batch_size), metrics=figures.names)
-        self._prepare(x)
+        compiled = self._compiled_with_loss("evaluate")
+        batch_size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
+        x, y = self._pair(x, y, "evaluate")
+        figures = compiled.figures()
+        level, batches = verbosity(verbose), -(-len(x) // batch_size)
+        hooks = CallbackList(callbacks, self, verbose=level, steps=batches, metrics=figures.names)
+        self._built(x)
         hooks.attach()
-        logs = self._evaluate(x, y, batch_size, figures, hooks, progress)
-        return reported(logs, return_dict)
+        return reported(self._evaluate(x, y, batch_size, figures, hooks, Progress(level, batches)), return_dict)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, *, callbacks: Any = None, **others: Any
@@ -202,19 +190,18 @@ class Trainer:
         Works before `compile`. The result does not depend on batch_size, which only bounds memory.
         """
         refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
-        batch_size = whole(batch_size or BATCH_SIZE, "batch_size", 1)
-        rows, output = self._as_input(x)
-        level = verbosity(verbose)
-        hooks = CallbackList(callbacks, self, verbose=level, steps=-(-len(rows) // batch_size))
-        self._prepare(rows)
+        batch_size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
+        rows, _ = self._as_input(x)
+        level, batches = verbosity(verbose), -(-len(rows) // batch_size)
+        hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
+        self._built(rows)
         hooks.attach()
-        progress = Progress(level, -(-len(rows) // batch_size))
+        progress = Progress(level, batches)
         progress.begin("Predict")
         hooks.call("on_predict_begin")
-        y = self._outputs(rows, output, batch_size, hooks, "predict", progress)
+        y = self._outputs(rows, batch_size, hooks, "predict", progress)
         hooks.call("on_predict_end")
-        if len(rows):
-            progress.end(-(-len(rows) // batch_size), {})
+        progress.end(batches, {})
         return y
 
     def train_on_batch(self, x: Any, y: Any, *, return_dict: bool = False, **others: Any) -> Any:
@@ -223,12 +210,12 @@ class Trainer:
         Raises FloatingPointError for a loss or gradient that is NaN or infinite, the weights unchanged.
         """
         refuse("train_on_batch", others, {"sample_weight": None, "class_weight": None}, ("x", "y", "return_dict"))
-        self._compiled_with_loss("train_on_batch")
-        x, y, output = self._pair(x, y, "train_on_batch")
-        figures = self._figures()
-        self._prepare(x)
+        compiled = self._compiled_with_loss("train_on_batch")
+        x, y = self._pair(x, y, "train_on_batch")
+        figures = compiled.figures()
+        ranges = compiled.begin(self._built(x))
         try:
-            figures.add(*self._step(x, y, self._ranges(), check=True))
+            figures.add(*self._step(x, y, ranges, check=True))
         except NonFiniteError as found:
             raise FloatingPointError(f"{found}; the weights are unchanged") from None
         return reported(figures.result(), return_dict)
@@ -238,31 +225,31 @@ class Trainer:
     def _step(
         self, x: Rows, y: Rows, ranges: list[tuple[int, int, str]], check: bool
     ) -> tuple[float, int, NDArray[Any], NDArray[Any]]:
-        """Forward, backward, update: (sum of losses, their count, y, output). NonFiniteError is raised before the update."""
-        assert self._compiled is not None
-        assert self._arena is not None
-        arena, optimizer = self._arena, self._compiled.optimizer
+        """Forward, backward, update: (sum of losses, count, y, output). NonFiniteError comes before the update."""
+        compiled, arena = self._compiled, self._arena
+        assert compiled is not None
+        assert compiled.loss is not None
+        assert arena is not None
         arena.grads.fill(0)
-        output, contexts = self._forward(x, optimizer.iterations)
+        output, contexts = self._forward(x, compiled.optimizer.iterations)
         y_values, values = values_of(y), values_of(output)
-        total, count, gradient = self._compiled.loss.value_and_grad(y_values, values)
+        total, count, gradient = compiled.loss.value_and_grad(y_values, values)
         if check and not math.isfinite(total):
             raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
         self._backward(contexts, like(output, gradient))
         if check and not _core.all_finite(arena.grads):
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
-        for layer in self.layers:  # before the update: an interrupt after it must not leave stale packs
+        for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()
-        optimizer.apply(arena.params, arena.grads, ranges)
+        compiled.optimizer.apply(arena.params, arena.grads, ranges)
         return total, count, y_values, values
 
-    def _outputs(
-        self, x: Rows, output: Shape, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
-    ) -> Rows:
+    def _outputs(self, x: Rows, batch_size: int, hooks: CallbackList, phase: str, progress: Progress) -> Rows:
         """The model's output on all rows, batch by batch."""
+        _, output = self._as_input(x)
         sequences = isinstance(x, Ragged) and len(output) == 2
         count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
-        values = np.empty((count, *(output[1:] if sequences else output)), self.dtype)
+        values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
         for batch, start in enumerate(range(0, len(x), batch_size)):
             hooks.call(f"on_{phase}_batch_begin", batch)
             stop = min(start + batch_size, len(x))
@@ -279,9 +266,10 @@ class Trainer:
         self, x: Rows, y: Rows, batch_size: int, figures: Figures, hooks: CallbackList, progress: Progress
     ) -> dict[str, float]:
         assert self._compiled is not None
+        assert self._compiled.loss is not None
         progress.begin("Evaluate")
         hooks.call("on_test_begin")
-        output = values_of(self._outputs(x, self._as_input(x)[1], batch_size, hooks, "test", progress))
+        output = values_of(self._outputs(x, batch_size, hooks, "test", progress))
         total, count = self._compiled.loss.value(values_of(y), output)
         figures.reset()
         figures.add(total, count, values_of(y), output)
@@ -297,57 +285,25 @@ class Trainer:
             raise ValueError(f"{verb} needs a loss: call compile(optimizer=..., loss=...) first")
         return self._compiled
 
-    def _pair(self, x: Any, y: Any, verb: str) -> tuple[Rows, Rows, Shape]:
-        """x and y checked and cast, and the output's sample shape; the model is not built yet."""
+    def _pair(self, x: Any, y: Any, verb: str) -> tuple[Rows, Rows]:
+        """x and y checked and cast; the model is not built yet."""
         if x is None or y is None:
             raise ValueError(f"{verb}: {'x' if x is None else 'y'} must be given")
         assert self._compiled is not None
         rows, output = self._as_input(x)
         if len(rows) == 0:
             raise ValueError(f"{verb}: x must hold at least one sample, got none")
-        labels = isinstance(self._compiled.loss, losses.SparseCategoricalCrossentropy)
-        return rows, as_target(y, output, rows, labels, self.dtype), output
+        return rows, as_target(y, output, rows, self._compiled.wants_labels, self.dtype)
 
-    def _figures(self) -> Figures:
-        assert self._compiled is not None
-        return Figures({name: metrics.get(metric) for name, metric in self._compiled.metrics.items()})
-
-    def _prepare(self, x: Rows) -> None:
-        """Build the model for these rows if it is not built yet."""
+    def _built(self, x: Rows) -> Arena:
+        """The model's parameters, created now if these are its first rows."""
         if self._arena is None:
-            values = values_of(x)
-            self.build((None, *values.shape[1:]) if isinstance(x, Ragged) else values.shape[1:])
-
-    def _ranges(self) -> list[tuple[int, int, str]]:
-        """What the optimizer may change; it is given its state for this model here."""
-        assert self._compiled is not None
+            shape = values_of(x).shape[1:]
+            self.build((None, *shape) if isinstance(x, Ragged) else shape)
         assert self._arena is not None
-        optimizer = self._compiled.optimizer
-        if optimizer.iterations and OWNERS.get(optimizer) is not self._arena:
-            raise ValueError(f"optimizer {optimizer.name!r} has taken steps with other parameters: give this model its own")
-        optimizer.build(self._arena.params.size, self.dtype)
-        OWNERS[optimizer] = self._arena
-        return self._arena.trainable_ranges()
+        return self._arena
 
     def _first_nonfinite(self) -> str:
         assert self._arena is not None
         bad = (v.name for _, v, start, stop in self._arena.spans if not _core.all_finite(self._arena.grads[start:stop]))
         return next(bad, "a parameter")
-
-
-def named_metrics(given: Any) -> dict[str, Any]:
-    """Metrics by the name that figures carry: the user's own spelling, or the object's name."""
-    found = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
-    named: dict[str, Any] = {}
-    for metric in found:
-        name = metrics.get(metric).name  # an unknown name is an error now
-        if name in named or name == "loss":
-            raise ValueError(f"metrics must have different names, {name!r} is taken")
-        named[name] = metric
-    return named
-
-
-def whole(value: Any, name: str, least: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return int(value)

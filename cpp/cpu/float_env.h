@@ -1,4 +1,4 @@
-// The floating-point environment kernels run in: round to nearest, exceptions masked, subnormals flushed.
+// Two things only the processor can do. The floating-point environment kernels run in: round to nearest, exceptions masked, subnormals flushed.
 #pragma once
 
 #include <cstdint>
@@ -34,5 +34,14 @@ class FloatScope {
   std::uint64_t saved_;
 #endif
 };
+
+// For the body of a spin loop.
+inline void spin_pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ volatile("yield");
+#endif
+}
 
 }  // namespace latchwork
