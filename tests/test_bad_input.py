@@ -23,7 +23,7 @@ def network(loss="mse", units=1, sequences=False):
 
 def lstm():
     layer = LSTM(3)
-    layer.build((None, 2))
+    layer.build((None, None, 2))
     return layer
 
 
@@ -59,6 +59,8 @@ LAYERS = {
     ),
     "mask of ragged": (lambda: lstm()(RAGGED, mask=np.ones((8, 5), bool)), "lstm: mask must be None for a Ragged x"),
     "graph": (lambda: lstm()(Input((5, 2))), r"lstm: calling a layer on an Input \(a graph\) is not supported yet"),
+    "build": (lambda: LSTM(3).build((5, 2)), r"lstm: x must be \(B, T, F\), got \(B, 2\)"),
+    "build with a number": (lambda: Dense(3).build(4), "dense: input_shape must be a tuple that begins with the batch"),
     "units": (lambda: LSTM(0), "LSTM: units must be a whole number of at least 1, got 0"),
     "units type": (lambda: Dense(1.5), "Dense: units must be a whole number of at least 1, got 1.5"),
     "activation": (lambda: LSTM(3, activation="tahn"), "unknown activation 'tahn'; nearest known: 'tanh'"),
@@ -127,7 +129,15 @@ MODELS = {
         lambda m: network("sparse_categorical_crossentropy", 3).fit(X, Y / 2),
         "y must hold whole class numbers, got fractions or NaN",
     ),
-    "label range": (lambda m: network("sparse_categorical_crossentropy", 3).fit(X, Y * 3), "label"),
+    "label range": (
+        lambda m: network("sparse_categorical_crossentropy", 3).fit(X, Y * 3),
+        "y must hold class numbers from 0 to 2, got 3",
+    ),
+    "negative label": (lambda m: network("sparse_categorical_crossentropy", 3).fit(X, -Y), "from 0 to 2, got -1 to -1"),
+    "shares": (
+        lambda m: network("binary_crossentropy").fit(X, np.arange(8.0) / 7 * 1.5),
+        r"y must lie in \[0, 1\] for binary_crossentropy, got 0.0 to 1.5",
+    ),
     "empty fit": (lambda m: m.fit(X[:0], Y[:0]), "fit: x must hold at least one sample, got none"),
     "empty evaluate": (lambda m: m.evaluate(X[:0], Y[:0]), "evaluate: x must hold at least one sample, got none"),
     "empty train_on_batch": (lambda m: m.train_on_batch(X[:0], Y[:0]), "train_on_batch: x must hold at least one"),

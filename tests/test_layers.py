@@ -16,7 +16,7 @@ GATES = {LSTM: 4, GRU: 3, SimpleRNN: 1}
 def built(layer, *shape):
     """A float64 layer with all its parameters random, biases too."""
     lw.set_seed(1)
-    layer.build(shape)
+    layer.build((None, *shape))
     layer.set_weights([RNG.normal(size=v.shape) * 0.4 for v in layer.variables])
     return layer
 
@@ -43,7 +43,7 @@ def assert_same(a, b):
     ],
 )
 def test_variables(layer, shapes):
-    layer.build((None, 3))
+    layer.build((None, None, 3))
     assert {v.name: v.value.shape for v in layer.variables} == shapes
     assert layer.count_params() == sum(int(np.prod(shape)) for shape in shapes.values())
     assert all(v.value.dtype == np.float32 for v in layer.variables)
@@ -52,21 +52,21 @@ def test_variables(layer, shapes):
 def test_initial_values_are_keras_defaults():
     lw.set_seed(3)
     layer = LSTM(16)
-    layer.build((None, 8))
+    layer.build((None, None, 8))
     kernel, recurrent_kernel, bias = layer.get_weights()
     limit = np.sqrt(6 / (8 + 64))
     assert 0.9 * limit < abs(kernel).max() <= limit
     assert abs(recurrent_kernel.astype(float) @ recurrent_kernel.T - np.eye(16)).max() < 1e-6
     assert bias.tolist() == [0] * 16 + [1] * 16 + [0] * 32
     plain = LSTM(16, unit_forget_bias=False)
-    plain.build((None, 8))
+    plain.build((None, None, 8))
     assert not plain.get_weights()[2].any()
     assert not np.array_equal(plain.get_weights()[0], kernel)  # its own stream
 
 
 def test_initializers_are_heeded():
     layer = LSTM(2, kernel_initializer="ones", recurrent_initializer="zeros", bias_initializer="ones")
-    layer.build((None, 1))
+    layer.build((None, None, 1))
     kernel, recurrent_kernel, bias = layer.get_weights()
     assert (kernel == 1).all()
     assert (recurrent_kernel == 0).all()
@@ -88,7 +88,7 @@ def test_set_weights_reach_the_kernels():
 
 def test_get_weights_are_copies():
     layer = Dense(2)
-    layer.build((3,))
+    layer.build((None, 3))
     layer.get_weights()[0][:] = 7
     assert not (layer.get_weights()[0] == 7).any()
 
@@ -168,6 +168,7 @@ def test_any_number_of_steps_runs():
     for steps in (1, 10, 33):
         assert layer(np.ones((2, steps, 2))).shape == (2, 3)
     assert layer(np.ones((0, 4, 2))).shape == (0, 3)
+    assert not LSTM(3)(np.ones((2, 0, 2))).any()  # no steps: the initial state
 
 
 def test_softmax():
@@ -209,7 +210,7 @@ def test_mask_follows_keras(layer_type, backwards):
             assert_same(y[row, :length], alone[0])
             assert (y[row, length:] == alone[0, -1]).all()
     last = layer_type(4, go_backwards=backwards)
-    last.build((None, 3))
+    last.build((None, None, 3))
     last.set_weights(layer.get_weights())
     assert_same(last(x, mask=MASK), y[:, -1].copy())
 

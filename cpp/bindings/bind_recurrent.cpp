@@ -5,8 +5,8 @@
 #include <variant>
 
 #include "bindings/ndarray.h"
-#include "layers/recurrent.h"
 #include "cpu/float_env.h"
+#include "layers/recurrent.h"
 
 namespace latchwork {
 namespace {
@@ -55,7 +55,8 @@ class RecurrentWeights {
     const int cell = cell_of(cell_name);
     const CellInfo& info = *kernels().f32.cells[cell]->info;
     if (kernel_.ndim() != 2 || kernel_.shape(1) == 0 || kernel_.shape(1) % info.gates != 0)
-      throw Error("kernel must be [I, " + (info.gates > 1 ? std::to_string(info.gates) + "*" : std::string()) + "H], got " + shape_text(kernel_));
+      throw Error("kernel must be [I, " + (info.gates > 1 ? std::to_string(info.gates) + "*" : std::string()) +
+                  "H], got " + shape_text(kernel_));
     input_ = kernel_.shape(0);
     hidden_ = kernel_.shape(1) / info.gates;
     is_double_ = is_double(kernel_, "kernel");
@@ -78,7 +79,11 @@ class RecurrentWeights {
 
   void touch() {
     const std::lock_guard lock(mutex_);
-    std::visit([](auto& w) { if constexpr (!std::is_same_v<std::decay_t<decltype(w)>, std::monostate>) w.touch(); }, weights_);
+    std::visit(
+        [](auto& w) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(w)>, std::monostate>) w.touch();
+        },
+        weights_);
   }
 
   template <class T>
@@ -101,8 +106,10 @@ class RecurrentWeights {
     bool recurrent = false;
     for (int p = 0; p < info.products; ++p) recurrent |= info.product[p].weight == Weight::recurrent_kernel;
     if (recurrent != recurrent_kernel_.has_value())
-      throw Error(recurrent ? "recurrent_kernel must be given" : "recurrent_kernel must be None: the cell has no recurrence");
-    if (recurrent) parameters.recurrent_kernel = checked<T>(*recurrent_kernel_, {hidden_, info.gates * hidden_}, "recurrent_kernel");
+      throw Error(recurrent ? "recurrent_kernel must be given"
+                            : "recurrent_kernel must be None: the cell has no recurrence");
+    if (recurrent)
+      parameters.recurrent_kernel = checked<T>(*recurrent_kernel_, {hidden_, info.gates * hidden_}, "recurrent_kernel");
     if (bias_) parameters.bias = checked<T>(*bias_, bias_shape(info), "bias");
     return Weights<T>(cell, input_, hidden_, parameters);
   }
@@ -117,14 +124,16 @@ class RecurrentWeights {
 
 void set_writeable(const py::array& a, bool writeable) {
   auto& flags = py::detail::array_proxy(a.ptr())->flags;
-  flags = writeable ? flags | py::detail::npy_api::NPY_ARRAY_WRITEABLE_ : flags & ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  flags = writeable ? flags | py::detail::npy_api::NPY_ARRAY_WRITEABLE_
+                    : flags & ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
 }
 
 // A context as Python holds it: the arrays backward reads, and y locked until then.
 class Context {
  public:
   template <class T>
-  Context(std::unique_ptr<RecurrentContext<T>> context, py::object weights, py::array x, py::array y, py::object offsets, Arrays initial, bool sequences)
+  Context(std::unique_ptr<RecurrentContext<T>> context, py::object weights, py::array x, py::array y,
+          py::object offsets, Arrays initial, bool sequences)
       : context_(std::move(context)),
         weights_(std::move(weights)),
         x_(std::move(x)),
@@ -149,7 +158,8 @@ class Context {
   const py::object& offsets() const { return offsets_; }
   bool sequences() const { return sequences_; }
   Index batch() const {
-    return weights().holds_double() ? std::get<1>(context_)->call().arrangement.batch : std::get<2>(context_)->call().arrangement.batch;
+    return weights().holds_double() ? std::get<1>(context_)->call().arrangement.batch
+                                    : std::get<2>(context_)->call().arrangement.batch;
   }
 
   void release() {
@@ -161,7 +171,8 @@ class Context {
   }
 
  private:
-  std::variant<std::monostate, std::unique_ptr<RecurrentContext<double>>, std::unique_ptr<RecurrentContext<float>>> context_;
+  std::variant<std::monostate, std::unique_ptr<RecurrentContext<double>>, std::unique_ptr<RecurrentContext<float>>>
+      context_;
   py::object weights_;
   py::array x_, y_;
   py::object offsets_;
@@ -175,7 +186,8 @@ std::vector<Index> integers(const py::object& values, const char* name) {
   const auto a = py::array_t<std::int64_t, py::array::c_style>::ensure(values);
   const py::array given = py::array::ensure(values);
   if (!a || !given || given.ndim() != 1 || (given.dtype().kind() != 'i' && given.dtype().kind() != 'u'))
-    throw Error(std::string(name) + " must be one-dimensional and of whole numbers" + (given ? ", got " + dtype_text(given) + " of shape " + shape_text(given) : ""));
+    throw Error(std::string(name) + " must be one-dimensional and of whole numbers" +
+                (given ? ", got " + dtype_text(given) + " of shape " + shape_text(given) : ""));
   return {a.data(), a.data() + a.size()};
 }
 
@@ -200,21 +212,25 @@ Arrangement arrangement_of(const py::array& x, Index input, const Options& o) {
     if (a.offsets.empty()) throw Error("offsets must have at least one entry");
     a.batch = static_cast<Index>(a.offsets.size()) - 1;
     check_arrangement(a, x.shape(0));
-    for (std::size_t b = 0; b < static_cast<std::size_t>(a.batch); ++b) a.lengths.push_back(a.offsets[b + 1] - a.offsets[b]);
+    for (std::size_t b = 0; b < static_cast<std::size_t>(a.batch); ++b)
+      a.lengths.push_back(a.offsets[b + 1] - a.offsets[b]);
     return a;
   }
   a.batch = x.shape(o.time_major ? 1 : 0);
   a.steps = x.shape(o.time_major ? 0 : 1);
-  a.lengths = o.lengths.is_none() ? std::vector<Index>(static_cast<std::size_t>(a.batch), a.steps) : integers(o.lengths, "lengths");
+  a.lengths = o.lengths.is_none() ? std::vector<Index>(static_cast<std::size_t>(a.batch), a.steps)
+                                  : integers(o.lengths, "lengths");
   check_arrangement(a, 0);
   return a;
 }
 
 template <class T>
-void check_states(const Arrays& states, const CellInfo& info, Index batch, Index hidden, const char* name, const T** out) {
+void check_states(const Arrays& states, const CellInfo& info, Index batch, Index hidden, const char* name,
+                  const T** out) {
   if (states.empty()) return;
   if (static_cast<int>(states.size()) != info.states)
-    throw Error(std::string(name) + " must have " + std::to_string(info.states) + " arrays, got " + std::to_string(states.size()));
+    throw Error(std::string(name) + " must have " + std::to_string(info.states) + " arrays, got " +
+                std::to_string(states.size()));
   for (int i = 0; i < info.states; ++i)
     if (const OptionalArray& state = states[static_cast<std::size_t>(i)])
       out[i] = checked<T>(*state, {batch, hidden}, std::string(name) + "[" + std::to_string(i) + "]");
@@ -225,7 +241,8 @@ std::optional<Plan> forced_plan;
 const Plan* plan() { return forced_plan ? &*forced_plan : nullptr; }
 
 template <class T>
-py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const Options& o, bool training, bool sequences) {
+py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const Options& o, bool training,
+                  bool sequences) {
   auto& weights = held.cast<RecurrentWeights&>();
   require_dtype<T>(x, "x");
   RecurrentCall<T> call;
@@ -258,12 +275,14 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
     context = recurrent_forward(call, y_data, final, training, plan());
   }
   py::object ctx = py::none();
-  if (training) ctx = py::cast(std::make_unique<Context>(std::move(context), held, x, y, o.offsets, initial, sequences));
+  if (training)
+    ctx = py::cast(std::make_unique<Context>(std::move(context), held, x, y, o.offsets, initial, sequences));
   return py::make_tuple(y, py::cast(states), ctx);
 }
 
 template <class T>
-py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final, bool need_dx, bool need_dstate, std::optional<Arrays>& out) {
+py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final, bool need_dx, bool need_dstate,
+                   std::optional<Arrays>& out) {
   RecurrentWeights& weights = ctx.weights();
   const CellInfo& info = weights.info();
   const Index hidden = weights.hidden(), batch = ctx.batch(), columns = info.gates * hidden;
@@ -290,14 +309,18 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
     if (weights.recurrent_kernel()) (*out)[1] = py::array(make_array<T>({hidden, columns}));
     if (weights.bias()) (*out)[2] = py::array(make_array<T>(weights.bias_shape()));
   }
-  if (out->size() != 3) throw Error("out must have 3 entries (kernel, recurrent_kernel, bias), got " + std::to_string(out->size()));
+  if (out->size() != 3)
+    throw Error("out must have 3 entries (kernel, recurrent_kernel, bias), got " + std::to_string(out->size()));
   const auto output = [&](std::size_t i, bool wanted, const std::vector<Index>& shape, const char* name) -> T* {
     OptionalArray& a = (*out)[i];
-    if (a.has_value() != wanted) throw Error(std::string(name) + (wanted ? " must be given, as the parameter is" : " must be None: there is no such parameter"));
+    if (a.has_value() != wanted)
+      throw Error(std::string(name) +
+                  (wanted ? " must be given, as the parameter is" : " must be None: there is no such parameter"));
     return wanted ? checked_output<T>(*a, shape, name) : nullptr;
   };
   g.d_kernel = output(0, true, {weights.input(), columns}, "out[0] (kernel)");
-  g.d_recurrent_kernel = output(1, weights.recurrent_kernel().has_value(), {hidden, columns}, "out[1] (recurrent_kernel)");
+  g.d_recurrent_kernel =
+      output(1, weights.recurrent_kernel().has_value(), {hidden, columns}, "out[1] (recurrent_kernel)");
   g.d_bias = output(2, weights.bias().has_value(), weights.bias_shape(), "out[2] (bias)");
 
   OptionalArray dx;
@@ -316,7 +339,8 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
     const py::gil_scoped_release release;
     const FloatScope scope;
     if (fresh)
-      for (const auto& [data, a] : {std::pair{g.d_kernel, &(*out)[0]}, {g.d_recurrent_kernel, &(*out)[1]}, {g.d_bias, &(*out)[2]}})
+      for (const auto& [data, a] :
+           {std::pair{g.d_kernel, &(*out)[0]}, {g.d_recurrent_kernel, &(*out)[1]}, {g.d_bias, &(*out)[2]}})
         if (data) std::fill_n(data, (*a)->size(), T(0));
     weights.prepared<T>(true);
     recurrent_backward(ctx.get<T>(), g, plan());
@@ -339,7 +363,8 @@ py::list legal(int cell, Index batch, Index steps, Index input, Index hidden, in
 
 void bind_recurrent(py::module_& m) {
   py::class_<RecurrentWeights>(m, "RecurrentWeights")
-      .def(py::init<const std::string&, py::array, OptionalArray, OptionalArray>(), py::arg("cell"), py::arg("kernel"), py::arg("recurrent_kernel"), py::arg("bias"))
+      .def(py::init<const std::string&, py::array, OptionalArray, OptionalArray>(), py::arg("cell"), py::arg("kernel"),
+           py::arg("recurrent_kernel"), py::arg("bias"))
       .def("touch", &RecurrentWeights::touch)
       .def_property_readonly("cell", [](const RecurrentWeights& w) { return w.info().name; })
       .def_property_readonly("states", [](const RecurrentWeights& w) { return w.info().states; })
@@ -356,17 +381,21 @@ void bind_recurrent(py::module_& m) {
 
   m.def(
       "recurrent_forward",
-      [](const py::object& weights, const py::array& x, const Arrays& state, const py::object& lengths, const py::object& offsets, bool time_major, bool reverse,
-         const std::string& activation, const std::string& recurrent_activation, bool training, bool sequences) {
+      [](const py::object& weights, const py::array& x, const Arrays& state, const py::object& lengths,
+         const py::object& offsets, bool time_major, bool reverse, const std::string& activation,
+         const std::string& recurrent_activation, bool training, bool sequences) {
         const Options o{lengths, offsets, time_major, reverse, activation, recurrent_activation};
-        return weights.cast<RecurrentWeights&>().holds_double() ? forward<double>(weights, x, state, o, training, sequences)
-                                                                : forward<float>(weights, x, state, o, training, sequences);
+        return weights.cast<RecurrentWeights&>().holds_double()
+                   ? forward<double>(weights, x, state, o, training, sequences)
+                   : forward<float>(weights, x, state, o, training, sequences);
       },
-      py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"), py::arg("reverse"), py::arg("activation"),
-      py::arg("recurrent_activation"), py::arg("training"), py::arg("sequences"));
+      py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"),
+      py::arg("reverse"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("training"),
+      py::arg("sequences"));
   m.def(
       "recurrent_backward",
-      [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate, std::optional<Arrays> out) {
+      [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate,
+         std::optional<Arrays> out) {
         if (ctx.consumed()) throw Error("ctx has been used: a context serves one backward");
         return ctx.weights().holds_double() ? backward<double>(ctx, dy, dstate, need_dx, need_dstate, out)
                                             : backward<float>(ctx, dy, dstate, need_dx, need_dstate, out);
@@ -376,9 +405,11 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "legal_plans",
       [](const std::string& cell, bool is_float64, Index batch, Index steps, Index input, Index hidden, int threads) {
-        return is_float64 ? legal<double>(cell_of(cell), batch, steps, input, hidden, threads) : legal<float>(cell_of(cell), batch, steps, input, hidden, threads);
+        return is_float64 ? legal<double>(cell_of(cell), batch, steps, input, hidden, threads)
+                          : legal<float>(cell_of(cell), batch, steps, input, hidden, threads);
       },
-      py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"), py::arg("hidden"), py::arg("threads"),
+      py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"), py::arg("hidden"),
+      py::arg("threads"),
       "For tests: (members, split, strip_rows, hoist_steps) of every plan a call of this size may use.");
   m.def(
       "force_plan",

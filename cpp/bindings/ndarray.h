@@ -37,7 +37,7 @@ template <class T>
 void require_dtype(const py::array& a, const char* name) {
   if (is_double(a, name) != (sizeof(T) == 8))
     throw Error(std::string(name) + " must be " + (sizeof(T) == 8 ? "float64" : "float32") +
-                         " like the other arrays, got " + dtype_text(a));
+                " like the other arrays, got " + dtype_text(a));
 }
 
 // Data of a C-contiguous array of T.

@@ -55,8 +55,7 @@ bool supports_isa(std::string_view isa) {
   const bool avx2 = f.avx2 && f.fma && f.f16c && f.saves_ymm;
   if (isa == "portable") return true;
   if (isa == "avx2") return avx2;
-  if (isa == "avx512")
-    return avx2 && f.saves_zmm && f.avx512f && f.avx512bw && f.avx512dq && f.avx512vl && f.avx512cd;
+  if (isa == "avx512") return avx2 && f.saves_zmm && f.avx512f && f.avx512bw && f.avx512dq && f.avx512vl && f.avx512cd;
   return false;
 }
 

@@ -1,4 +1,5 @@
-// Two things only the processor can do. The floating-point environment kernels run in: round to nearest, exceptions masked, subnormals flushed.
+// Two things only the processor can do. The floating-point environment kernels run in: round to nearest, exceptions
+// masked, subnormals flushed.
 #pragma once
 
 #include <cstdint>

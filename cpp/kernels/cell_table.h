@@ -15,9 +15,9 @@ constexpr int kMaxVectors = 8;
 constexpr int kMaxRowInputs = 2;
 constexpr int kMaxStatistics = 2;
 
-enum class Operand : int { x, h, intermediate };  // x_t, h_{t-1}, or what the previous phase left
+enum class Operand : int { x, h, intermediate };                   // x_t, h_{t-1}, or what the previous phase left
 enum class Weight : int { kernel, recurrent_kernel, projection };  // [I, G*H], [h, G*H], [H, P]
-enum class Width : int { hidden, projected };  // H units, or the P of a projection
+enum class Width : int { hidden, projected };                      // H units, or the P of a projection
 
 struct StateInfo {
   const char* name;
@@ -54,11 +54,11 @@ struct PhaseInfo {
 
 struct CellInfo {
   const char* name;
-  int gates;     // G: columns of the weights are G * H
-  int biases;    // rows of the bias array: 1, or 2 for [2, G*H]
-  int slots;     // S: pre-activations a unit has
-  int states;    // h first
-  int saved;     // values a unit keeps for backward, beside the states
+  int gates;   // G: columns of the weights are G * H
+  int biases;  // rows of the bias array: 1, or 2 for [2, G*H]
+  int slots;   // S: pre-activations a unit has
+  int states;  // h first
+  int saved;   // values a unit keeps for backward, beside the states
   int phases;
   int products;
   const char* gate_names[kMaxSlots];
@@ -83,23 +83,23 @@ template <class T>
 struct PointwiseArgs {
   Index rows;
   Index unit;
-  Index units;  // real units of this block
+  Index units;          // real units of this block
   Index padded_hidden;  // distance between the values of a saved record
   Activation activation;
   Activation recurrent_activation;
-  Rows<T> slots;      // pre-activations, [rows][slot][slot_stride]; backward: their gradients are written here
+  Rows<T> slots;  // pre-activations, [rows][slot][slot_stride]; backward: their gradients are written here
   Index slot_stride;
-  const T* const* h_previous;       // [rows] pointers to exact rows of H
-  T* const* h_next;                 // [rows] forward: written, backward: read
-  Rows<T> previous[kMaxStates];     // states beyond h (index 0 is unused), padded rows
+  const T* const* h_previous;    // [rows] pointers to exact rows of H
+  T* const* h_next;              // [rows] forward: written, backward: read
+  Rows<T> previous[kMaxStates];  // states beyond h (index 0 is unused), padded rows
   Rows<T> next[kMaxStates];
-  Rows<T> saved;                    // [rows][saved][padded]; data null: inference, keep nothing
-  Rows<T> intermediate;             // [rows][padded]; backward rebuilds it here for the weight gradient
+  Rows<T> saved;         // [rows][saved][padded]; data null: inference, keep nothing
+  Rows<T> intermediate;  // [rows][padded]; backward rebuilds it here for the weight gradient
   // backward only
-  Rows<T> d_next[kMaxStates];       // gradients of the states after the step, h at index 0, padded
-  Rows<T> d_previous[kMaxStates];   // their direct terms before the step are written here; never the rows of d_next
+  Rows<T> d_next[kMaxStates];      // gradients of the states after the step, h at index 0, padded
+  Rows<T> d_previous[kMaxStates];  // their direct terms before the step are written here; never the rows of d_next
   Rows<T> d_intermediate;
-  const T* const* dy_previous;      // [rows] added to the direct term of h in the last pass; null: nothing to add
+  const T* const* dy_previous;  // [rows] added to the direct term of h in the last pass; null: nothing to add
 };
 
 template <class T>

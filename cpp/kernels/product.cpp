@@ -17,10 +17,9 @@ void product_tile(const ProductArgs<typename V::Scalar>& a, Index row) noexcept 
   using T = typename V::Scalar;
   V sum[R][N];
   LATCHWORK_UNROLL
-  for (int r = 0; r < R; ++r)
-    LATCHWORK_UNROLL
-    for (int v = 0; v < N; ++v)
-      sum[r][v] = a.init ? V::load(a.init + (row + r) * a.init_stride + v * V::kLanes) : V(T(0));
+  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+  for (int v = 0; v < N; ++v)
+    sum[r][v] = a.init ? V::load(a.init + (row + r) * a.init_stride + v * V::kLanes) : V(T(0));
   const T* weights = a.weights;
   for (Index s = 0; s < a.segment_count; ++s) {
     const Segment<T>& segment = a.segments[s];
@@ -43,9 +42,8 @@ void product_tile(const ProductArgs<typename V::Scalar>& a, Index row) noexcept 
     }
   }
   LATCHWORK_UNROLL
-  for (int r = 0; r < R; ++r)
-    LATCHWORK_UNROLL
-    for (int v = 0; v < N; ++v) sum[r][v].store(a.out + (row + r) * a.out_stride + v * V::kLanes);
+  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+  for (int v = 0; v < N; ++v) sum[r][v].store(a.out + (row + r) * a.out_stride + v * V::kLanes);
 }
 
 template <class T>
@@ -100,9 +98,8 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   using T = typename V::Scalar;
   V sum[R][N];
   LATCHWORK_UNROLL
-  for (int r = 0; r < R; ++r)
-    LATCHWORK_UNROLL
-    for (int v = 0; v < N; ++v) sum[r][v] = V(T(0));
+  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+  for (int v = 0; v < N; ++v) sum[r][v] = V(T(0));
   const T* a = args.a;
   const T* b = args.b;
   const Index b_stride = args.b_stride;
@@ -118,13 +115,12 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
     }
   }
   LATCHWORK_UNROLL
-  for (int r = 0; r < R; ++r)
-    LATCHWORK_UNROLL
-    for (int v = 0; v < N; ++v) {
-      T* const out = args.out + r * args.out_stride + v * V::kLanes;
-      const Index columns = args.columns - v * V::kLanes;
-      store_columns(load_columns<V>(out, columns) + sum[r][v], out, columns);
-    }
+  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+  for (int v = 0; v < N; ++v) {
+    T* const out = args.out + r * args.out_stride + v * V::kLanes;
+    const Index columns = args.columns - v * V::kLanes;
+    store_columns(load_columns<V>(out, columns) + sum[r][v], out, columns);
+  }
 }
 
 template <class T>

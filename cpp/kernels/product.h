@@ -1,5 +1,6 @@
 // Products: chains of fused multiply-adds over packed weights. They know no cell.
-// T time, B batch, I input, H hidden, K terms of a chain; "panel": the columns one tile computes, kPanelVectors vectors wide.
+// T time, B batch, I input, H hidden, K terms of a chain; "panel": the columns one tile computes, kPanelVectors vectors
+// wide.
 #pragma once
 
 #include "base/types.h"
@@ -19,14 +20,14 @@ struct Segment {
 template <class T>
 struct ProductArgs {
   Index rows;
-  Index columns;  // a whole number of vectors, at most one panel
-  const T* init;  // [rows or 1, columns]; null starts the chains from zero
+  Index columns;      // a whole number of vectors, at most one panel
+  const T* init;      // [rows or 1, columns]; null starts the chains from zero
   Index init_stride;  // 0: one row for all
   const T* weights;   // [sum of counts, columns], packed
   const Segment<T>* segments;
   Index segment_count;
   const T* const* operand = nullptr;  // [rows] of the segments that name none
-  T* out;  // [rows, out_stride]
+  T* out;                             // [rows, out_stride]
   Index out_stride;
 };
 

@@ -5,8 +5,8 @@
 
 namespace latchwork::LATCHWORK_ISA {
 
-#define LATCHWORK_CELL(cell)                   \
-  extern const CellKernels<float> cell##_f32;  \
+#define LATCHWORK_CELL(cell)                  \
+  extern const CellKernels<float> cell##_f32; \
   extern const CellKernels<double> cell##_f64;
 #include "cell_list.inc"
 #undef LATCHWORK_CELL
@@ -34,7 +34,8 @@ const CellKernels<double>* const cells_f64[] = {
 #define LATCHWORK_NAME(x) LATCHWORK_TEXT(x)
 }  // namespace
 
-// A function, not an object: the parts are constants of other files, and a static initialiser here would run ISA code at load.
+// A function, not an object: the parts are constants of other files, and a static initialiser here would run ISA code
+// at load.
 KernelTable kernel_table() noexcept {
   return {LATCHWORK_NAME(LATCHWORK_ISA),
           {product_f32, elementwise_f32, unary_f32, cells_f32},

@@ -13,14 +13,18 @@ void check_arrangement(const Arrangement& a, Index rows) {
       throw Error("offsets must run from 0 to " + std::to_string(rows) + " (rows of values), got " +
                   std::to_string(a.offsets.front()) + " to " + std::to_string(a.offsets.back()));
     for (std::size_t i = 0; i + 1 < a.offsets.size(); ++i)
-      if (a.offsets[i + 1] < a.offsets[i]) throw Error("offsets must not decrease, got " + std::to_string(a.offsets[i]) + " before " + std::to_string(a.offsets[i + 1]));
+      if (a.offsets[i + 1] < a.offsets[i])
+        throw Error("offsets must not decrease, got " + std::to_string(a.offsets[i]) + " before " +
+                    std::to_string(a.offsets[i + 1]));
     return;
   }
   if (static_cast<Index>(a.lengths.size()) != a.batch)
-    throw Error("lengths must have " + std::to_string(a.batch) + " entries (the batch), got " + std::to_string(a.lengths.size()));
+    throw Error("lengths must have " + std::to_string(a.batch) + " entries (the batch), got " +
+                std::to_string(a.lengths.size()));
   for (std::size_t b = 0; b < a.lengths.size(); ++b)
     if (a.lengths[b] < 0 || a.lengths[b] > a.steps)
-      throw Error("lengths must lie within [0, " + std::to_string(a.steps) + "], got " + std::to_string(a.lengths[b]) + " for sequence " + std::to_string(b));
+      throw Error("lengths must lie within [0, " + std::to_string(a.steps) + "], got " + std::to_string(a.lengths[b]) +
+                  " for sequence " + std::to_string(b));
 }
 
 template <class T>
@@ -59,7 +63,8 @@ void zero_after_lengths(T* data, Index features, const Arrangement& a) {
 }  // namespace
 
 template <class T>
-std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final, bool training, const Plan* plan) {
+std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final,
+                                                       bool training, const Plan* plan) {
   const Layout& layout = call.weights->layout();
   auto context = std::make_unique<RecurrentContext<T>>(call, Batch(call.arrangement.lengths));
   const Batch& batch = context->batch_;
@@ -115,10 +120,11 @@ void recurrent_backward(RecurrentContext<T>& context, const RecurrentGradients<T
   run_backward(args, plan_for(call, context.batch_, plan));
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                                                                        \
-  template RowMap<T> row_map(T*, Index, const Arrangement&, bool);                                                      \
-  template RowMap<const T> row_map(const T*, Index, const Arrangement&, bool);                                          \
-  template std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>&, T*, T* const*, bool, const Plan*); \
+#define LATCHWORK_INSTANTIATE(T)                                                                                \
+  template RowMap<T> row_map(T*, Index, const Arrangement&, bool);                                              \
+  template RowMap<const T> row_map(const T*, Index, const Arrangement&, bool);                                  \
+  template std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>&, T*, T* const*, bool, \
+                                                                  const Plan*);                                 \
   template void recurrent_backward(RecurrentContext<T>&, const RecurrentGradients<T>&, const Plan*);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

@@ -10,10 +10,10 @@ namespace latchwork {
 
 // How sequences of some feature count lie in an array.
 struct Arrangement {
-  Index batch = 0, steps = 0;             // B, T (0 if ragged)
-  bool time_major = false;                // [T, B, F] instead of [B, T, F]
-  std::vector<Index> offsets;             // ragged: [B + 1] into [N, F]
-  std::vector<Index> lengths;             // [B], within [0, T]
+  Index batch = 0, steps = 0;  // B, T (0 if ragged)
+  bool time_major = false;     // [T, B, F] instead of [B, T, F]
+  std::vector<Index> offsets;  // ragged: [B + 1] into [N, F]
+  std::vector<Index> lengths;  // [B], within [0, T]
 
   bool ragged() const { return !offsets.empty(); }
 };
@@ -48,7 +48,8 @@ class RecurrentContext {
 
  private:
   template <class U>
-  friend std::unique_ptr<RecurrentContext<U>> recurrent_forward(const RecurrentCall<U>&, U*, U* const*, bool, const Plan*);
+  friend std::unique_ptr<RecurrentContext<U>> recurrent_forward(const RecurrentCall<U>&, U*, U* const*, bool,
+                                                                const Plan*);
   template <class U>
   friend void recurrent_backward(RecurrentContext<U>&, const RecurrentGradients<U>&, const Plan*);
 
@@ -74,10 +75,11 @@ struct RecurrentGradients {
 // y: [B, T, H] as x is arranged, in processing order when reversed; null: only final states are wanted.
 // A plan may be forced (tests); else it is chosen.
 template <class T>
-std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final, bool training,
-                                                       const Plan* plan = nullptr);
+std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final,
+                                                       bool training, const Plan* plan = nullptr);
 
 template <class T>
-void recurrent_backward(RecurrentContext<T>& context, const RecurrentGradients<T>& gradients, const Plan* plan = nullptr);
+void recurrent_backward(RecurrentContext<T>& context, const RecurrentGradients<T>& gradients,
+                        const Plan* plan = nullptr);
 
 }  // namespace latchwork

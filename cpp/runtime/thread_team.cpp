@@ -15,8 +15,8 @@
 #include <thread>
 #include <vector>
 
-#include "latchwork/error.h"
 #include "cpu/float_env.h"
+#include "latchwork/error.h"
 
 namespace latchwork {
 namespace {
@@ -37,7 +37,8 @@ int cgroup_quota() {
   std::ifstream v2("/sys/fs/cgroup/cpu.max");
   std::string quota;
   double period = 0;
-  if (v2 >> quota >> period && quota != "max" && period > 0) return std::max(1, static_cast<int>(std::stod(quota) / period + 0.5));
+  if (v2 >> quota >> period && quota != "max" && period > 0)
+    return std::max(1, static_cast<int>(std::stod(quota) / period + 0.5));
   std::ifstream q1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
   double q = 0, p = 0;
   if (q1 >> q && p1 >> p && q > 0 && p > 0) return std::max(1, static_cast<int>(q / p + 0.5));

@@ -132,7 +132,8 @@ const T* Member<T>::h_before(Index t, Index row) const {
 template <class T>
 const T* Member<T>::state_row(Index t, Index state, Index row) const {
   if (t < 0) return s_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden;
-  return args_.saved + (batch_.first_record(t) + row) * layout_.record() + (cell_.saved + state - 1) * layout_.padded_hidden;
+  return args_.saved + (batch_.first_record(t) + row) * layout_.record() +
+         (cell_.saved + state - 1) * layout_.padded_hidden;
 }
 
 // Rows whose last step is t start from the gradients of their outputs and final states: dh = dy + dstate.
@@ -169,10 +170,13 @@ template <class T>
 void Member<T>::pack_operands(Index rows, Index k) {
   const Index tile_rows = kernels_.product.tile_rows;
   const bool by_rows = s_.plan.split == Split::rows;
-  const Index begin = by_rows ? 0 : rows * index_ / s_.plan.members, end = by_rows ? rows : rows * (index_ + 1) / s_.plan.members;
+  const Index begin = by_rows ? 0 : rows * index_ / s_.plan.members,
+              end = by_rows ? rows : rows * (index_ + 1) / s_.plan.members;
   if (begin == end) return;
   for (PackedOperand<T>& packed : s_.operands) {
-    const Buffer<const T*>& source = packed.operand == Operand::x ? x_ : packed.operand == Operand::h ? h_previous_ : intermediate_;
+    const Buffer<const T*>& source = packed.operand == Operand::x   ? x_
+                                     : packed.operand == Operand::h ? h_previous_
+                                                                    : intermediate_;
     kernels_.product.pack_rows({.rows = end - begin,
                                 .features = layout_.features(packed.operand),
                                 .source = source.data() + begin,
@@ -210,7 +214,8 @@ void Member<T>::product(const BackwardProduct& p, Index rows, Index k, Rows<T> o
 template <class T>
 void Member<T>::pass(Index t, int phase, Index b, Index rows, Index k) {
   const Block& block = layout_.blocks[static_cast<std::size_t>(b)];
-  const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden, record = rows_.stride * layout_.record();
+  const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden,
+              record = rows_.stride * layout_.record();
   PointwiseArgs<T> a{};
   a.rows = rows;
   a.unit = block.unit;
@@ -245,9 +250,11 @@ void Member<T>::step(Index t, Index rows, Index k) {
     for (Index b = blocks_.first; b < blocks_.end; ++b) pass(t, phase, b, rows, k);
     if (s_.plan.split == Split::units) s_.barrier.wait();
     if (phase > 0)
-      product(*layout_.backward_of(Operand::intermediate), rows, k, {s_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);
+      product(*layout_.backward_of(Operand::intermediate), rows, k,
+              {s_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);
   }
-  if (const BackwardProduct* h = layout_.backward_of(Operand::h)) product(*h, rows, k, {s_.d_state((t & 1) ^ 1, 0, first), stride}, true);
+  if (const BackwardProduct* h = layout_.backward_of(Operand::h))
+    product(*h, rows, k, {s_.d_state((t & 1) ^ 1, 0, first), stride}, true);
   pack_operands(rows, k);
 }
 
@@ -343,7 +350,8 @@ void Member<T>::hand_out_states() {
       if (!args_.d_initial[state]) continue;
       T* const out = args_.d_initial[state] + b * layout_.hidden;
       const T* in = s_.d_state(1, state, row);
-      if (batch_.length(row) == 0) in = args_.d_final[state] ? args_.d_final[state] + b * layout_.hidden : s_.zeros.data();
+      if (batch_.length(row) == 0)
+        in = args_.d_final[state] ? args_.d_final[state] + b * layout_.hidden : s_.zeros.data();
       std::copy(in + first_unit_, in + end_unit_, out + first_unit_);
     }
   }
@@ -355,7 +363,8 @@ void Member<T>::run() {
     for (Index i = 0; i < rows_.count && args_.initial[state]; ++i) {
       const Index row = rows_.row(i);
       const T* const in = args_.initial[state] + batch_.sequence(row) * layout_.hidden;
-      std::copy(in + first_unit_, in + end_unit_, s_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden + first_unit_);
+      std::copy(in + first_unit_, in + end_unit_,
+                s_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden + first_unit_);
     }
   const Index steps = batch_.steps();
   for (Index begin = (ceil_div(steps, s_.group) - 1) * s_.group; begin >= 0; begin -= s_.group) {
@@ -379,7 +388,8 @@ std::vector<Segment<T>> chain_segments(const Shared<T>& shared, const BackwardPr
   const Index block_stride = shared.capacity * shared.layout.panel_columns;
   for (const int slot : product.slots)
     for (std::size_t b = 0; b < shared.layout.blocks.size(); ++b)
-      segments.push_back({nullptr, slot * shared.slot_stride() + static_cast<Index>(b) * block_stride, shared.layout.blocks[b].units});
+      segments.push_back(
+          {nullptr, slot * shared.slot_stride() + static_cast<Index>(b) * block_stride, shared.layout.blocks[b].units});
   return segments;
 }
 
@@ -404,10 +414,13 @@ void list_gradients(Shared<T>& shared) {
           const Index column = product.gates[i] * hidden + block.unit;
           for (const PackedOperand<T>& packed : shared.operands)
             if (packed.operand == product.operand)
-              shared.panels.push_back({&packed, slot, static_cast<Index>(b),
-                                       (product.weight == Weight::kernel ? args.d_kernel : args.d_recurrent_kernel) + column, packed.tiles});
+              shared.panels.push_back(
+                  {&packed, slot, static_cast<Index>(b),
+                   (product.weight == Weight::kernel ? args.d_kernel : args.d_recurrent_kernel) + column,
+                   packed.tiles});
           if (args.d_bias && product.bias >= 0)
-            shared.panels.push_back({nullptr, slot, static_cast<Index>(b), args.d_bias + product.bias * columns + column, 1});
+            shared.panels.push_back(
+                {nullptr, slot, static_cast<Index>(b), args.d_bias + product.bias * columns + column, 1});
         }
       }
   }

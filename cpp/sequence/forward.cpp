@@ -93,7 +93,8 @@ Member<T>::Member(Shared<T>& shared, int index)
   strip_ = Buffer<T>(strip_stride_ > 0 ? strip_stride_ * (blocks_.end - blocks_.first) : strip_rows * strip_width);
   hoisted_ = Buffer<T>(shared.plan.hoist_steps * rows_.count * layout_.slot_row());
   for (Index i = 0; i < rows_.count; ++i)
-    intermediate_[i] = shared.intermediate.size() > 0 ? shared.intermediate.data() + rows_.row(i) * layout_.padded_hidden : nullptr;
+    intermediate_[i] =
+        shared.intermediate.size() > 0 ? shared.intermediate.data() + rows_.row(i) * layout_.padded_hidden : nullptr;
 }
 
 template <class T>
@@ -112,7 +113,8 @@ const T* Member<T>::h_before(Index t, Index row) const {
 template <class T>
 T* Member<T>::state_row(Index t, Index state, Index row) const {
   if (args_.saved && t >= 0)
-    return args_.saved + (batch_.first_record(t) + row) * layout_.record() + (cell_.saved + state - 1) * layout_.padded_hidden;
+    return args_.saved + (batch_.first_record(t) + row) * layout_.record() +
+           (cell_.saved + state - 1) * layout_.padded_hidden;
   return s_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden;
 }
 
@@ -170,7 +172,9 @@ void Member<T>::pass(Index t, int phase, Index b, Index row, Index rows) {
     for (int i = 0; i < panel.product_count; ++i) {
       const Operand operand = cell_.product[panel.products[i]].operand;
       if (operand == Operand::x && hoist_steps > 0) continue;
-      const T* const* operand_rows = operand == Operand::x ? x_.data() : operand == Operand::h ? h_previous_.data() : intermediate_.data();
+      const T* const* operand_rows = operand == Operand::x   ? x_.data()
+                                     : operand == Operand::h ? h_previous_.data()
+                                                             : intermediate_.data();
       segments[count++] = {operand_rows + row, 0, layout_.features(operand)};
     }
     const Index column = layout_.block_offset(block) + panel.in_block;
@@ -213,7 +217,8 @@ template <class T>
 void Member<T>::step(Index t, Index rows) {
   for (int phase = 0; phase < cell_.phases; ++phase) {
     for (Index b = blocks_.first; b < blocks_.end; ++b)
-      for (Index row = 0; row < rows; row += s_.plan.strip_rows) pass(t, phase, b, row, std::min(s_.plan.strip_rows, rows - row));
+      for (Index row = 0; row < rows; row += s_.plan.strip_rows)
+        pass(t, phase, b, row, std::min(s_.plan.strip_rows, rows - row));
     if (s_.plan.split == Split::units) s_.barrier.wait();
   }
 }
@@ -241,7 +246,8 @@ void Member<T>::zero_padding() {
   if (!args_.y) return;
   for (Index i = 0; i < rows_.count; ++i) {
     const Index row = rows_.row(i), b = batch_.sequence(row);
-    for (Index t = batch_.length(row); t < args_.steps; ++t) std::fill(args_.y.row(b, t) + first_unit_, args_.y.row(b, t) + end_unit_, T(0));
+    for (Index t = batch_.length(row); t < args_.steps; ++t)
+      std::fill(args_.y.row(b, t) + first_unit_, args_.y.row(b, t) + end_unit_, T(0));
   }
 }
 

@@ -6,9 +6,9 @@ namespace latchwork {
 namespace {
 
 // The cost table. Times in FMAs of one core at its peak; measured on Zen 5 and rounded, since only comparisons matter.
-constexpr double kShareCost = 60e3;      // handing a call to another thread and joining it: about 1 us
-constexpr double kBarrierCost = 15e3;    // one barrier: 0.15-0.3 us
-constexpr Index kTallTile = 4;           // below so many rows a tile loads weights more often than it multiplies
+constexpr double kShareCost = 60e3;    // handing a call to another thread and joining it: about 1 us
+constexpr double kBarrierCost = 15e3;  // one barrier: 0.15-0.3 us
+constexpr Index kTallTile = 4;         // below so many rows a tile loads weights more often than it multiplies
 constexpr std::size_t kHoistBytes = 256 * 1024;  // a quarter of a 1 MB L2
 
 double step_cost(const PlanShape& s) {
@@ -35,7 +35,9 @@ Plan choose_plan(const PlanShape& s, int threads) {
   // A member's rows stream all weights every step: with few rows it waits for them, and so does it when they leave L2.
   const double row_waste = s.batch / by_rows < kTallTile ? 2.0 : 1.0;
   const double rows_time = by_rows == 1 ? all : all / by_rows * row_waste + kShareCost;
-  const double units_time = by_units == 1 ? all : all / by_units + kShareCost + kBarrierCost * static_cast<double>(s.steps * s.layout->cell->phases);
+  const double units_time = by_units == 1 ? all
+                                          : all / by_units + kShareCost +
+                                                kBarrierCost * static_cast<double>(s.steps * s.layout->cell->phases);
   if (std::min(rows_time, units_time) < all) {
     plan.split = rows_time <= units_time ? Split::rows : Split::units;
     plan.members = plan.split == Split::rows ? by_rows : by_units;

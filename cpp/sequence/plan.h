@@ -16,8 +16,8 @@ enum class Split : int {
 struct Plan {
   int members = 1;
   Split split = Split::rows;
-  Index strip_rows = 32;   // rows whose pre-activations share a strip
-  Index hoist_steps = 0;   // steps whose input product is made at once, ahead; 0: fused into the step's chain
+  Index strip_rows = 32;  // rows whose pre-activations share a strip
+  Index hoist_steps = 0;  // steps whose input product is made at once, ahead; 0: fused into the step's chain
 };
 
 // What the choice depends on.

@@ -30,8 +30,14 @@ void check_built(const CellInfo& cell) {
   for (int p = 0; p < cell.products; ++p) heads |= cell.product[p].heads;
   for (int s = 0; s < cell.states; ++s) projected |= cell.state[s].width != Width::hidden;
   for (int p = 0; p < cell.phases; ++p) statistics |= cell.phase[p].statistics > 0;
-  const char* const missing = heads ? "heads" : projected ? "projected widths" : statistics ? "statistics" : cell.vectors > 0 ? "vectors" : cell.row_inputs > 0 ? "row inputs" : nullptr;
-  if (missing) throw Error(std::string("cell '") + cell.name + "' needs " + missing + ", which the driver does not have yet");
+  const char* const missing = heads                 ? "heads"
+                              : projected           ? "projected widths"
+                              : statistics          ? "statistics"
+                              : cell.vectors > 0    ? "vectors"
+                              : cell.row_inputs > 0 ? "row inputs"
+                                                    : nullptr;
+  if (missing)
+    throw Error(std::string("cell '") + cell.name + "' needs " + missing + ", which the driver does not have yet");
 }
 
 }  // namespace
@@ -55,7 +61,8 @@ Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index col
       const int first = cell->phase[phase].first_slot, end = first + cell->phase[phase].slot_count;
       for (int slot = first; slot < end;) {
         const std::vector<int> products = products_of(*cell, slot);
-        const bool pair = 2 * block.width <= panel_columns && slot + 1 < end && products_of(*cell, slot + 1) == products;
+        const bool pair =
+            2 * block.width <= panel_columns && slot + 1 < end && products_of(*cell, slot + 1) == products;
         Panel panel{slot, block.width * (pair ? 2 : 1), slot * block.width, forward_size, 0, 0, {}};
         for (const int p : products) {
           panel.products[panel.product_count++] = p;
@@ -151,7 +158,8 @@ void Weights<T>::pack_forward() {
           const ProductInfo& product = cell_->product[panel.products[i]];
           const Index terms = layout_->features(product.operand);
           for (Index c = 0; c < panel.columns; c += block.width)
-            pack({.source = matrix(product.weight) + gate_of(product, panel.slot + static_cast<int>(c / block.width)) * hidden_ + block.unit,
+            pack({.source = matrix(product.weight) +
+                            gate_of(product, panel.slot + static_cast<int>(c / block.width)) * hidden_ + block.unit,
                   .k_stride = columns,
                   .c_stride = 1,
                   .count = terms,

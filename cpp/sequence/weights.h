@@ -11,17 +11,17 @@ namespace latchwork {
 
 // A block is the units of one panel. Pre-activations of a row are laid out [block][slot][width of the block].
 struct Block {
-  Index unit, width;     // width: padded units
-  Index units;           // real units
+  Index unit, width;  // width: padded units
+  Index units;        // real units
 };
 
 // The columns of one product tile: one slot of a block or, in a half-wide block, two slots with the same products.
 struct Panel {
   int slot;
   Index columns;
-  Index in_block;         // offset of its columns within the block's [slot][width]
-  Index weights;          // offset in the forward pack
-  Index x_weights;        // length of its x part there: what a hoisted product has done already
+  Index in_block;   // offset of its columns within the block's [slot][width]
+  Index weights;    // offset in the forward pack
+  Index x_weights;  // length of its x part there: what a hoisted product has done already
   int product_count;
   int products[kMaxProducts];
 };
@@ -29,9 +29,9 @@ struct Panel {
 // d_operand += d_slots · weights^T, a chain over (slot, unit).
 struct BackwardProduct {
   Operand operand;
-  Index columns;         // features of the operand, real
-  Index terms;           // K
-  Index weights;         // offset in the backward pack: panels of [K][columns of the panel]
+  Index columns;  // features of the operand, real
+  Index terms;    // K
+  Index weights;  // offset in the backward pack: panels of [K][columns of the panel]
   std::vector<int> slots;
 };
 
@@ -48,9 +48,9 @@ struct Layout {
   Index forward_size, backward_size;       // elements of the packs
 
   Index features(Operand operand) const { return operand == Operand::x ? input : hidden; }
-  Index slot_row() const { return padded_hidden * cell->slots; }                           // pre-activations of a row
-  Index block_offset(const Block& block) const { return block.unit * cell->slots; }         // of a block in it
-  Index panel_width(Index columns, Index panel) const;                                      // of a backward panel
+  Index slot_row() const { return padded_hidden * cell->slots; }                     // pre-activations of a row
+  Index block_offset(const Block& block) const { return block.unit * cell->slots; }  // of a block in it
+  Index panel_width(Index columns, Index panel) const;                               // of a backward panel
   const BackwardProduct* backward_of(Operand operand) const;
   const std::vector<Panel>& panels_of(int phase, Index block) const {
     return panels[static_cast<std::size_t>(phase) * blocks.size() + static_cast<std::size_t>(block)];

@@ -206,7 +206,7 @@ inline V activate(Kind<Activation::sigmoid>, V x) {
 }
 template <class V>
 inline V activation_derivative(Kind<Activation::sigmoid>, V y) {
-  return y * (V(1) - y);
+  return fnma(y, y, y);  // y (1 - y), rounded once
 }
 
 template <class V>

@@ -45,11 +45,12 @@ struct Result {
 
 template <class T>
 Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = nullptr) {
-  const auto x = as<T>(p.x), kernel = as<T>(p.kernel), recurrent = as<T>(p.recurrent), bias = as<T>(p.bias), h0 = as<T>(p.h0), c0 = as<T>(p.c0),
-             dy = as<T>(p.dy), dh = as<T>(p.dh), dc = as<T>(p.dc);
+  const auto x = as<T>(p.x), kernel = as<T>(p.kernel), recurrent = as<T>(p.recurrent), bias = as<T>(p.bias),
+             h0 = as<T>(p.h0), c0 = as<T>(p.c0), dy = as<T>(p.dy), dh = as<T>(p.dh), dc = as<T>(p.dc);
   Result<T> r;
   const auto like = [](const std::vector<T>& a) { return std::vector<T>(a.size(), T(0)); };
-  r.y = like(dy), r.h = like(h0), r.c = like(c0), r.dx = like(x), r.dkernel = like(kernel), r.drecurrent = like(recurrent), r.dbias = like(bias);
+  r.y = like(dy), r.h = like(h0), r.c = like(c0), r.dx = like(x), r.dkernel = like(kernel),
+  r.drecurrent = like(recurrent), r.dbias = like(bias);
   r.dh0 = like(h0), r.dc0 = like(c0);
 
   Weights<T> weights(find_cell(cell), p.I, p.H, {kernel.data(), recurrent.data(), bias.data()});

@@ -31,7 +31,8 @@ inline double dot(const double* x, long n, const Array& w, long columns, long co
 }
 
 // d = gradient of the pre-activation `column`: spreads it to the operand and to the weights.
-inline void spread(double d, const double* x, double* dx, long n, const Array& w, Array& dw, long columns, long column) {
+inline void spread(double d, const double* x, double* dx, long n, const Array& w, Array& dw, long columns,
+                   long column) {
   for (long k = 0; k < n; ++k) {
     dx[k] += d * w[static_cast<std::size_t>(k * columns + column)];
     dw[static_cast<std::size_t>(k * columns + column)] += d * x[k];
@@ -58,12 +59,14 @@ inline Answer naive_lstm(const Problem& p) {
   const long H = p.H, I = p.I, G = 4 * H;
   for (long b = 0; b < p.B; ++b) {
     const long T = p.lengths[static_cast<std::size_t>(b)];
-    std::vector<Array> hs{Array(a.h.begin() + b * H, a.h.begin() + (b + 1) * H)}, cs{Array(a.c.begin() + b * H, a.c.begin() + (b + 1) * H)}, gates;
+    std::vector<Array> hs{Array(a.h.begin() + b * H, a.h.begin() + (b + 1) * H)},
+        cs{Array(a.c.begin() + b * H, a.c.begin() + (b + 1) * H)}, gates;
     for (long t = 0; t < T; ++t) {
       const double* const x = p.x.data() + (b * p.T + t) * I;
       Array gate(static_cast<std::size_t>(G)), h(static_cast<std::size_t>(H)), c(static_cast<std::size_t>(H));
       for (long g = 0; g < G; ++g) {
-        const double z = dot(x, I, p.kernel, G, g) + dot(hs.back().data(), H, p.recurrent, G, g) + p.bias[static_cast<std::size_t>(g)];
+        const double z = dot(x, I, p.kernel, G, g) + dot(hs.back().data(), H, p.recurrent, G, g) +
+                         p.bias[static_cast<std::size_t>(g)];
         gate[static_cast<std::size_t>(g)] = g / H == 2 ? std::tanh(z) : sigma(z);
       }
       for (std::size_t u = 0; u < h.size(); ++u) {
@@ -78,8 +81,10 @@ inline Answer naive_lstm(const Problem& p) {
       const std::size_t now = static_cast<std::size_t>(t);
       Array d(static_cast<std::size_t>(G)), dh_before(dh.size()), dc_before(dc.size());
       for (std::size_t u = 0; u < dh.size(); ++u) {
-        const double i = gates[now][u], f = gates[now][dh.size() + u], g = gates[now][2 * dh.size() + u], o = gates[now][3 * dh.size() + u];
-        const double th = std::tanh(cs[now + 1][u]), dhu = dh[u] + p.dy[static_cast<std::size_t>((b * p.T + t) * H) + u];
+        const double i = gates[now][u], f = gates[now][dh.size() + u], g = gates[now][2 * dh.size() + u],
+                     o = gates[now][3 * dh.size() + u];
+        const double th = std::tanh(cs[now + 1][u]),
+                     dhu = dh[u] + p.dy[static_cast<std::size_t>((b * p.T + t) * H) + u];
         const double dcu = dc[u] + dhu * o * (1 - th * th);
         d[u] = dcu * g * i * (1 - i);
         d[dh.size() + u] = dcu * cs[now][u] * f * (1 - f);
@@ -88,7 +93,8 @@ inline Answer naive_lstm(const Problem& p) {
         dc_before[u] = dcu * f;
       }
       for (long g = 0; g < G; ++g) {
-        spread(d[static_cast<std::size_t>(g)], p.x.data() + (b * p.T + t) * I, a.dx.data() + (b * p.T + t) * I, I, p.kernel, a.dkernel, G, g);
+        spread(d[static_cast<std::size_t>(g)], p.x.data() + (b * p.T + t) * I, a.dx.data() + (b * p.T + t) * I, I,
+               p.kernel, a.dkernel, G, g);
         spread(d[static_cast<std::size_t>(g)], hs[now].data(), dh_before.data(), H, p.recurrent, a.drecurrent, G, g);
         a.dbias[static_cast<std::size_t>(g)] += d[static_cast<std::size_t>(g)];
       }
@@ -116,13 +122,16 @@ inline Answer naive_gru(const Problem& p, bool after) {
       Array z(n), r(n), candidate(n), inner(n), h(n), reset(n);
       for (std::size_t u = 0; u < n; ++u) {
         const long c = static_cast<long>(u);
-        z[u] = sigma(dot(x, I, p.kernel, G, c) + dot(before.data(), H, p.recurrent, G, c) + p.bias[u] + (after ? p.bias[3 * n + u] : 0));
-        r[u] = sigma(dot(x, I, p.kernel, G, H + c) + dot(before.data(), H, p.recurrent, G, H + c) + p.bias[n + u] + (after ? p.bias[4 * n + u] : 0));
+        z[u] = sigma(dot(x, I, p.kernel, G, c) + dot(before.data(), H, p.recurrent, G, c) + p.bias[u] +
+                     (after ? p.bias[3 * n + u] : 0));
+        r[u] = sigma(dot(x, I, p.kernel, G, H + c) + dot(before.data(), H, p.recurrent, G, H + c) + p.bias[n + u] +
+                     (after ? p.bias[4 * n + u] : 0));
       }
       for (std::size_t u = 0; u < n; ++u) reset[u] = r[u] * before[u];
       for (std::size_t u = 0; u < n; ++u) {
         const long c = 2 * H + static_cast<long>(u);
-        inner[u] = after ? dot(before.data(), H, p.recurrent, G, c) + p.bias[5 * n + u] : dot(reset.data(), H, p.recurrent, G, c);
+        inner[u] = after ? dot(before.data(), H, p.recurrent, G, c) + p.bias[5 * n + u]
+                         : dot(reset.data(), H, p.recurrent, G, c);
         candidate[u] = std::tanh(dot(x, I, p.kernel, G, c) + p.bias[2 * n + u] + (after ? r[u] : 1.0) * inner[u]);
         h[u] = z[u] * before[u] + (1 - z[u]) * candidate[u];
         a.y[static_cast<std::size_t>((b * p.T + t) * H) + u] = h[u];
@@ -188,7 +197,8 @@ inline Answer naive_elman(const Problem& p) {
       Array h(n);
       for (std::size_t u = 0; u < n; ++u) {
         const long c = static_cast<long>(u);
-        h[u] = std::tanh(dot(p.x.data() + (b * p.T + t) * I, I, p.kernel, H, c) + dot(hs.back().data(), H, p.recurrent, H, c) + p.bias[u]);
+        h[u] = std::tanh(dot(p.x.data() + (b * p.T + t) * I, I, p.kernel, H, c) +
+                         dot(hs.back().data(), H, p.recurrent, H, c) + p.bias[u]);
         a.y[static_cast<std::size_t>((b * p.T + t) * H) + u] = h[u];
       }
       hs.push_back(h);
@@ -198,8 +208,10 @@ inline Answer naive_elman(const Problem& p) {
       const auto now = static_cast<std::size_t>(t);
       Array before(n);
       for (std::size_t u = 0; u < n; ++u) {
-        const double h = hs[now + 1][u], d = (dh[u] + p.dy[static_cast<std::size_t>((b * p.T + t) * H) + u]) * (1 - h * h);
-        spread(d, p.x.data() + (b * p.T + t) * I, a.dx.data() + (b * p.T + t) * I, I, p.kernel, a.dkernel, H, static_cast<long>(u));
+        const double h = hs[now + 1][u],
+                     d = (dh[u] + p.dy[static_cast<std::size_t>((b * p.T + t) * H) + u]) * (1 - h * h);
+        spread(d, p.x.data() + (b * p.T + t) * I, a.dx.data() + (b * p.T + t) * I, I, p.kernel, a.dkernel, H,
+               static_cast<long>(u));
         spread(d, hs[now].data(), before.data(), H, p.recurrent, a.drecurrent, H, static_cast<long>(u));
         a.dbias[u] += d;
       }

@@ -10,7 +10,8 @@ namespace {
 void order() {
   const Batch batch({3, 0, 5, 3, 1});
   const std::vector<Index> rows{2, 0, 3, 4, 1}, active{4, 3, 3, 1, 1};
-  for (Index r = 0; r < batch.size(); ++r) check(batch.sequence(r) == rows[static_cast<std::size_t>(r)], "length descending, ties by index");
+  for (Index r = 0; r < batch.size(); ++r)
+    check(batch.sequence(r) == rows[static_cast<std::size_t>(r)], "length descending, ties by index");
   for (Index t = 0; t < 5; ++t) check(batch.active(t) == active[static_cast<std::size_t>(t)], "active rows");
   check(batch.active(5) == 0 && batch.steps() == 5 && batch.records() == 12 && batch.first_record(2) == 7, "records");
   check(Batch({}).steps() == 0 && Batch({0, 0}).records() == 0, "nothing to do");
@@ -29,7 +30,8 @@ void shares() {
           for (Index i = 0; i < share.active(active); ++i) seen[static_cast<std::size_t>(share.row(i))]++;
         }
         bool exact = true;
-        for (Index r = 0; r < batch.size(); ++r) exact = exact && seen[static_cast<std::size_t>(r)] == (r < active ? 1 : 0);
+        for (Index r = 0; r < batch.size(); ++r)
+          exact = exact && seen[static_cast<std::size_t>(r)] == (r < active ? 1 : 0);
         check(exact, "every active row has one member");
       }
     }
@@ -38,7 +40,9 @@ void shares() {
 
 void maps() {
   const float data[60] = {};
-  const auto at = [&](const Arrangement& a, bool reversed, Index b, Index t) { return row_map(data, 2, a, reversed).row(b, t) - data; };
+  const auto at = [&](const Arrangement& a, bool reversed, Index b, Index t) {
+    return row_map(data, 2, a, reversed).row(b, t) - data;
+  };
   Arrangement a{.batch = 3, .steps = 5, .offsets = {}, .lengths = {5, 2, 0}};
   check(at(a, false, 1, 1) == 12 && at(a, true, 1, 0) == 12 && at(a, true, 1, 1) == 10, "batch first");
   a.time_major = true;
@@ -48,7 +52,8 @@ void maps() {
 }
 
 void groups() {
-  check(group_steps(1) == 256 && group_steps(256) == 1 && group_steps(257) == 1 && group_steps(100) == 3, "ceil(256 / B)");
+  check(group_steps(1) == 256 && group_steps(256) == 1 && group_steps(257) == 1 && group_steps(100) == 3,
+        "ceil(256 / B)");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Every cell against the naive float64 cells, on every ISA, over tails; every legal plan against the first, bit for bit.
+// Every cell against the naive float64 cells, on every ISA, over tails; every legal plan against the first, bit for
+// bit.
 #include "layer.h"
 
 namespace latchwork::test {
@@ -10,7 +11,8 @@ void compare(const std::string& where, const Result<T>& r, const Answer& a, cons
   const double terms = static_cast<double>(std::max(p.I + p.H, p.B) * 4 * p.T);
   const double bound = 4 * std::ceil(std::log2(terms)) * static_cast<double>(std::numeric_limits<T>::epsilon());
   const auto near = [&](const char* what, const std::vector<T>& got, const Array& expected, double factor) {
-    check(distance(got, expected) <= factor * bound, where + " " + what + ": " + std::to_string(distance(got, expected) / bound) + " of the bound");
+    check(distance(got, expected) <= factor * bound,
+          where + " " + what + ": " + std::to_string(distance(got, expected) / bound) + " of the bound");
   };
   near("y", r.y, a.y, 1);
   near("h", r.h, a.h, 1);
@@ -26,8 +28,9 @@ void compare(const std::string& where, const Result<T>& r, const Answer& a, cons
 
 template <class T>
 bool equal(const Result<T>& a, const Result<T>& b) {
-  return same_bits(a.y, b.y) && same_bits(a.h, b.h) && same_bits(a.c, b.c) && same_bits(a.dx, b.dx) && same_bits(a.dkernel, b.dkernel) &&
-         same_bits(a.drecurrent, b.drecurrent) && same_bits(a.dbias, b.dbias) && same_bits(a.dh0, b.dh0) && same_bits(a.dc0, b.dc0);
+  return same_bits(a.y, b.y) && same_bits(a.h, b.h) && same_bits(a.c, b.c) && same_bits(a.dx, b.dx) &&
+         same_bits(a.dkernel, b.dkernel) && same_bits(a.drecurrent, b.drecurrent) && same_bits(a.dbias, b.dbias) &&
+         same_bits(a.dh0, b.dh0) && same_bits(a.dc0, b.dc0);
 }
 
 template <class T>
@@ -37,8 +40,9 @@ void plans(const std::string& where, const std::string& cell) {
   const Layout layout(*k.cells[find_cell(cell)]->info, p.I, p.H, k.product.panel_columns, k.product.lanes);
   const Result<T> first = run<T>(cell, p);
   for (const Plan& plan : legal_plans({p.B, p.T, &layout, sizeof(T)}, 3))
-    check(equal(first, run<T>(cell, p, &plan)), where + " plan of " + std::to_string(plan.members) + (plan.split == Split::rows ? " by rows" : " by units") +
-                                                    ", strip " + std::to_string(plan.strip_rows) + ", hoist " + std::to_string(plan.hoist_steps));
+    check(equal(first, run<T>(cell, p, &plan)),
+          where + " plan of " + std::to_string(plan.members) + (plan.split == Split::rows ? " by rows" : " by units") +
+              ", strip " + std::to_string(plan.strip_rows) + ", hoist " + std::to_string(plan.hoist_steps));
 }
 
 }  // namespace

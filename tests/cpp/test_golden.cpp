@@ -2,9 +2,9 @@
 // and type. Every ISA must give these. A new hash is a new bit version and a line in the CHANGELOG.
 #include <cinttypes>
 
+#include "cpu/float_env.h"
 #include "layer.h"
 #include "layers/optimizer.h"
-#include "cpu/float_env.h"
 
 namespace latchwork::test {
 namespace {
@@ -44,7 +44,8 @@ std::uint64_t adam(const std::string& cell, Problem p) {
     std::vector<T> grads;
     for (const Array* a : parameters)
       for (const double v : *a) flat.push_back(static_cast<T>(v));
-    for (const std::vector<T>* g : {&r.dkernel, &r.drecurrent, &r.dbias}) grads.insert(grads.end(), g->begin(), g->end());
+    for (const std::vector<T>* g : {&r.dkernel, &r.drecurrent, &r.dbias})
+      grads.insert(grads.end(), g->begin(), g->end());
     AdamArgs<T> a{};
     a.n = static_cast<Index>(flat.size());
     a.params = flat.data();
@@ -71,7 +72,8 @@ Golden golden(const std::string& cell, const char* name) {
   const Problem p = problem(cell, 7, 40, 5, 37);  // two groups of steps, tails on every ISA
   const Result<T> r = run<T>(cell, p);
   return {name, Hash().add(r.y).add(r.h).add(r.c).value(),
-          Hash().add(r.dx).add(r.dkernel).add(r.drecurrent).add(r.dbias).add(r.dh0).add(r.dc0).value(), adam<T>(cell, p)};
+          Hash().add(r.dx).add(r.dkernel).add(r.drecurrent).add(r.dbias).add(r.dh0).add(r.dc0).value(),
+          adam<T>(cell, p)};
 }
 
 }  // namespace
@@ -86,10 +88,12 @@ int main() {
         const std::string name = cell + (wide ? " float64" : " float32");
         const Golden got = wide ? golden<double>(cell, name.c_str()) : golden<float>(cell, name.c_str());
         const Golden& want = expected[row++];
-        const bool same = name == want.name && got.forward == want.forward && got.gradients == want.gradients && got.adam == want.adam;
+        const bool same = name == want.name && got.forward == want.forward && got.gradients == want.gradients &&
+                          got.adam == want.adam;
         check(same, isa);
         if (!same)
-          std::printf("{\"%s\", 0x%016" PRIx64 ", 0x%016" PRIx64 ", 0x%016" PRIx64 "},  // got on %s\n", name.c_str(), got.forward, got.gradients, got.adam, isa.c_str());
+          std::printf("{\"%s\", 0x%016" PRIx64 ", 0x%016" PRIx64 ", 0x%016" PRIx64 "},  // got on %s\n", name.c_str(),
+                      got.forward, got.gradients, got.adam, isa.c_str());
       }
   });
   return report("golden");

@@ -40,12 +40,14 @@ void products(const std::string& where) {
               for (Index c = 0; c < columns; ++c) {
                 T sum = start == 0 ? T(0) : init[static_cast<std::size_t>((start == 2 ? r * columns : 0) + c)];
                 for (Index i = 0; i < first + second; ++i) {
-                  const T x = i < first ? a_rows[static_cast<std::size_t>(r)][2 + i] : b_rows[static_cast<std::size_t>(r)][1 + i - first];
+                  const T x = i < first ? a_rows[static_cast<std::size_t>(r)][2 + i]
+                                        : b_rows[static_cast<std::size_t>(r)][1 + i - first];
                   sum = std::fma(x, w[static_cast<std::size_t>(i * columns + c)], sum);
                 }
                 expected[static_cast<std::size_t>(r * out_stride + c)] = sum;
               }
-            check(same_bits(out, expected), where + " product rows " + std::to_string(rows) + " columns " + std::to_string(columns));
+            check(same_bits(out, expected),
+                  where + " product rows " + std::to_string(rows) + " columns " + std::to_string(columns));
           }
         }
 }
@@ -58,7 +60,8 @@ void outers(const std::string& where) {
     for (Index columns = 1; columns <= panel; ++columns)
       for (const Index count : {0, 1, 37}) {
         const Index stride = panel + 5;
-        const auto a = values<T>(5, count * tile, 1), b = values<T>(6, count * panel, 1), start = values<T>(8, rows * stride, 1);
+        const auto a = values<T>(5, count * tile, 1), b = values<T>(6, count * panel, 1),
+                   start = values<T>(8, rows * stride, 1);
         std::vector<T> out = start, expected = start, sums(start.begin(), start.begin() + stride), expected_sums = sums;
         const OuterArgs<T> args{count, rows, columns, a.data(), b.data(), panel, out.data(), stride};
         k.outer(args);
@@ -71,7 +74,9 @@ void outers(const std::string& where) {
           expected_sums[static_cast<std::size_t>(c)] += total;
           for (Index r = 0; r < rows; ++r) {
             T sum = 0;
-            for (Index i = 0; i < count; ++i) sum = std::fma(a[static_cast<std::size_t>(i * tile + r)], b[static_cast<std::size_t>(i * panel + c)], sum);
+            for (Index i = 0; i < count; ++i)
+              sum =
+                  std::fma(a[static_cast<std::size_t>(i * tile + r)], b[static_cast<std::size_t>(i * panel + c)], sum);
             expected[static_cast<std::size_t>(r * stride + c)] += sum;
           }
         }
@@ -92,18 +97,21 @@ void packs(const std::string& where) {
     k.pack({source.data(), k_stride, c_stride, count, columns, 4, out.data(), width});
     for (Index i = 0; i < count; ++i)
       for (Index c = 0; c < 4; ++c)
-        expected[static_cast<std::size_t>(i * width + c)] = c < columns ? source[static_cast<std::size_t>(i * k_stride + c * c_stride)] : T(0);
+        expected[static_cast<std::size_t>(i * width + c)] =
+            c < columns ? source[static_cast<std::size_t>(i * k_stride + c * c_stride)] : T(0);
     check(same_bits(out, expected), where + " pack");
   }
   for (Index features = 1; features <= 2 * k.tile_rows + 1; ++features) {
-    const Index rows = 3, tiles = ceil_div(features, k.tile_rows), tile_stride = 7 * k.tile_rows, row_stride = 2 * k.tile_rows;
+    const Index rows = 3, tiles = ceil_div(features, k.tile_rows), tile_stride = 7 * k.tile_rows,
+                row_stride = 2 * k.tile_rows;
     std::vector<const T*> pointers;
     for (Index r = 0; r < rows; ++r) pointers.push_back(source.data() + r * 50);
     std::vector<T> out(static_cast<std::size_t>(tiles * tile_stride), T(kCanary)), expected = out;
     k.pack_rows({rows, features, pointers.data(), out.data(), row_stride, tile_stride});
     for (Index r = 0; r < rows; ++r)
       for (Index f = 0; f < features; ++f)
-        expected[static_cast<std::size_t>(f / k.tile_rows * tile_stride + r * row_stride + f % k.tile_rows)] = pointers[static_cast<std::size_t>(r)][f];
+        expected[static_cast<std::size_t>(f / k.tile_rows * tile_stride + r * row_stride + f % k.tile_rows)] =
+            pointers[static_cast<std::size_t>(r)][f];
     check(same_bits(out, expected), where + " pack_rows " + std::to_string(features));
   }
 }

@@ -17,7 +17,8 @@ struct Elman {
       .gate_names = {"h"},
       .state = {{"h"}},
       .phase = {{.first_slot = 0, .slot_count = 1, .first_product = 0, .product_count = 2}},
-      .product = {{Operand::x, Weight::kernel, 0, 1, {0}, {0}}, {Operand::h, Weight::recurrent_kernel, -1, 1, {0}, {0}}},
+      .product = {{Operand::x, Weight::kernel, 0, 1, {0}, {0}},
+                  {Operand::h, Weight::recurrent_kernel, -1, 1, {0}, {0}}},
   };
   static constexpr int saved_begin[] = {0, 0};
 

@@ -53,6 +53,18 @@ def as_shape(shape: Any, name: str, owner: str) -> Shape:
     return tuple(None if size is None else int(size) for size in sizes)
 
 
+def as_batch_shape(shape: Any, owner: str) -> Shape:
+    """Keras' shape of a batch, (None, 32, 1), without its first axis."""
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise ValueError(f"{owner}: input_shape must be a tuple that begins with the batch axis, got {shape!r}")
+    return as_shape(tuple(shape)[1:], "input_shape", owner)
+
+
+def open_steps(shape: Shape) -> Shape:
+    """The sample shape that any number of steps fits: all but the last axis open."""
+    return (*(None for _ in shape[:-1]), *shape[-1:])
+
+
 def as_array(x: Any, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
     """`x` as a C-contiguous array of `dtype`; booleans, integers and floats are cast, all else is an error."""
     if type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous:
@@ -87,5 +99,4 @@ def shape_text(shape: Shape) -> str:
 def check_fit(shape: Shape, expected: Shape, owner: str) -> None:
     """Sizes said beforehand hold for the rank and the last axis; the number of steps is a hint."""
     if len(shape) != len(expected) or (expected and expected[-1] not in (None, shape[-1])):
-        wanted = (*(None for _ in expected[:-1]), *expected[-1:])
-        raise ValueError(f"{owner}: x must be {shape_text(wanted)}, got {shape_text(shape)}")
+        raise ValueError(f"{owner}: x must be {shape_text(open_steps(expected))}, got {shape_text(shape)}")

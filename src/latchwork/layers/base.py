@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,7 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import initializers, random
 from latchwork.layers.arena import Arena, Initializer, Variable
-from latchwork.layers.arguments import Shape, as_array, as_dtype, as_flag, as_input, as_shape, refuse, shape_text
+from latchwork.layers.arguments import (
+    Shape,
+    as_array,
+    as_batch_shape,
+    as_dtype,
+    as_flag,
+    as_input,
+    as_shape,
+    open_steps,
+    refuse,
+    shape_text,
+)
 from latchwork.layers.input import Input
 from latchwork.ragged import Ragged
 
@@ -32,7 +44,11 @@ class Layer:
 
     # Keras' arguments that are not built yet, with the default that may be given.
     unbuilt: ClassVar[dict[str, Any]] = {"activity_regularizer": None, "autocast": True}
-    auto_name: ClassVar[str] = "layer"
+    auto_name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        """Automatic names are the class's in snake case: SimpleRNN, simple_rnn."""
+        cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", cls.__name__).lower()
 
     def __init__(
         self,
@@ -76,10 +92,10 @@ class Layer:
         return self._arena is not None
 
     def build(self, input_shape: Any) -> None:
-        """Create the parameters for samples of `input_shape` (no batch axis). A second call changes nothing."""
+        """Create the parameters for batches of `input_shape`, (None, 32, 1) say. A second call changes nothing."""
         if self._arena is None:
-            shape = as_shape(input_shape, "input_shape", self.name)
-            self.output_shape(shape)  # raises before anything is declared
+            shape = as_batch_shape(input_shape, self.name)
+            self.y_shape(shape)  # raises before anything is declared
             self.declare(shape)
             Arena([self], self.dtype)
 
@@ -92,9 +108,9 @@ class Layer:
     def _declare(self, input_shape: Shape) -> None:
         """Set `variables`; for layers that have any."""
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def y_shape(self, x_shape: Shape) -> Shape:
         """The shape of one sample of y; raises ValueError where x does not fit."""
-        return input_shape
+        return x_shape
 
     def _bind(self, arena: Arena) -> None:
         """Called when the variables have (new) places in `arena`."""
@@ -133,7 +149,7 @@ class Layer:
         if not isinstance(batch, Ragged) and batch.ndim < 1:
             raise ValueError(f"{self.name}: x must have a batch axis, got a single number")
         if self._arena is None:
-            self.build(shape)
+            self.build((None, *open_steps(shape)))
         return batch
 
     # ---- weights ------------------------------------------------------------------------------------------------

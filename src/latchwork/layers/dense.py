@@ -59,7 +59,6 @@ class Dense(Layer):
     (2, 3)
     """
 
-    auto_name: ClassVar[str] = "dense"
     unbuilt: ClassVar[dict[str, Any]] = {
         **Layer.unbuilt,
         "kernel_regularizer": None,
@@ -95,12 +94,12 @@ class Dense(Layer):
         if self.use_bias:
             self.variables.append(Variable("bias", (self.units,), drawn(self._bias_initializer)))
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        features = last_size(self, input_shape)
+    def y_shape(self, x_shape: Shape) -> Shape:
+        features = last_size(self, x_shape)
         if self.variables and features != self.variables[0].shape[0]:
             expected = self.variables[0].shape[0]
-            raise ValueError(f"{self.name}: x must have {expected} features, got shape {shape_text(input_shape)}")
-        return (*input_shape[:-1], self.units)
+            raise ValueError(f"{self.name}: x must have {expected} features, got shape {shape_text(x_shape)}")
+        return (*x_shape[:-1], self.units)
 
     def _bind(self, arena: Arena) -> None:
         super()._bind(arena)
@@ -118,7 +117,7 @@ class Dense(Layer):
         x = self._checked(x)
         values = values_of(x)
         if values.ndim < 2 or values.shape[-1] != self.variables[0].shape[0]:
-            self.output_shape(values.shape[1:])
+            self.y_shape(values.shape[1:])
         y, product = functional.dense(values, self._weights, activation=self._fused, training=training)
         if self.activation != "softmax":
             return like(x, y), product
@@ -141,8 +140,6 @@ class Activation(Layer):
     >>> Activation("relu")(np.array([[-1.0, 2.0]])).tolist()
     [[0.0, 2.0]]
     """
-
-    auto_name: ClassVar[str] = "activation"
 
     def __init__(self, activation: str | None, **common: Any) -> None:
         super().__init__(**common)

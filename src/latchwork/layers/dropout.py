@@ -22,7 +22,6 @@ class Dropout(Layer):
     ([0.0, 2.0], True)
     """
 
-    auto_name: ClassVar[str] = "dropout"
     unbuilt: ClassVar[dict[str, Any]] = {**Layer.unbuilt, "noise_shape": None}
 
     def __init__(self, rate: float, seed: int | None = None, **common: Any) -> None:

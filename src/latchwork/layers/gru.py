@@ -24,7 +24,6 @@ class GRU(Recurrent):
     (2, 8)
     """
 
-    auto_name: ClassVar[str] = "gru"
     unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
     cell, gates = "gru", 3
     _run = staticmethod(functional.gru)

@@ -28,7 +28,6 @@ class LSTM(Recurrent):
     ((2, 5, 8), (2, 8), (2, 8))
     """
 
-    auto_name: ClassVar[str] = "lstm"
     unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
     cell, gates, state_count = "lstm", 4, 2
     _run = staticmethod(functional.lstm)

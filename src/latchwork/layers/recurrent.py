@@ -121,14 +121,14 @@ class Recurrent(Layer):
         if self.built:
             self._weights.touch()
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 2:
-            raise ValueError(f"{self.name}: x must be (B, T, F), got {shape_text(input_shape)}")
-        features = last_size(self, input_shape)
+    def y_shape(self, x_shape: Shape) -> Shape:
+        if len(x_shape) != 2:
+            raise ValueError(f"{self.name}: x must be (B, T, F), got {shape_text(x_shape)}")
+        features = last_size(self, x_shape)
         if self.variables and features != self.variables[0].shape[0]:
             expected = self.variables[0].shape[0]
-            raise ValueError(f"{self.name}: x must be (B, T, {expected}), got {shape_text(input_shape)}")
-        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+            raise ValueError(f"{self.name}: x must be (B, T, {expected}), got {shape_text(x_shape)}")
+        return (x_shape[0], self.units) if self.return_sequences else (self.units,)
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class Recurrent(Layer):
     ) -> tuple[Any, Any]:
         x = self._checked(x)
         if not isinstance(x, Ragged) and (x.ndim != 3 or x.shape[2] != self.variables[0].shape[0]):
-            self.output_shape(x.shape[1:])
+            self.y_shape(x.shape[1:])
         state = None if initial_state is None else self._state(initial_state, len(x))
         lengths = None if mask is None else masking.lengths(mask, x, self.name)
         y, states, core = self._run(x, self._weights, state, lengths=lengths, training=training, **self._options)

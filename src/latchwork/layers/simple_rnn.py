@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from latchwork import functional
 from latchwork.layers.recurrent import Recurrent
@@ -18,7 +18,6 @@ class SimpleRNN(Recurrent):
     (2, 8)
     """
 
-    auto_name: ClassVar[str] = "simple_rnn"
     cell, gates = "elman", 1
     _run = staticmethod(functional.rnn)
     _run_backward = staticmethod(functional.rnn_backward)

@@ -6,6 +6,8 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from latchwork import losses, metrics, optimizers
 from latchwork.layers.arena import Arena
 from latchwork.models.figures import Figures
@@ -26,6 +28,17 @@ class Compiled:
     def wants_labels(self) -> bool:
         """Whether targets are class numbers."""
         return isinstance(self.loss, losses.SparseCategoricalCrossentropy)
+
+    def check_targets(self, y: NDArray[Any], classes: int) -> None:
+        """Raise for targets the loss cannot take: now, as the batch that holds them may come after many updates."""
+        if not y.size:
+            return
+        low, high = y.min(), y.max()
+        if self.wants_labels and not (low >= 0 and high < classes):
+            raise ValueError(f"y must hold class numbers from 0 to {classes - 1}, got {low} to {high}")
+        shares = isinstance(self.loss, (losses.BinaryCrossentropy, losses.CategoricalCrossentropy))
+        if shares and (low < 0 or high > 1):
+            raise ValueError(f"y must lie in [0, 1] for {self.loss.name}, got {low} to {high}")
 
     def figures(self) -> Figures:
         """Loss and metrics of no samples yet."""

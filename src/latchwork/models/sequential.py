@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latchwork.layers.arena import Arena, Variable
-from latchwork.layers.arguments import Shape, as_dtype, as_input, check_fit, refuse
+from latchwork.layers.arguments import Shape, as_batch_shape, as_dtype, as_input, check_fit, open_steps, refuse
 from latchwork.layers.base import Layer, write_weights
 from latchwork.layers.input import Input
 from latchwork.layers.recurrent import Recurrent
@@ -87,8 +87,8 @@ class Sequential(Trainer):
             layer.declare(before)
 
     def build(self, input_shape: Any = None) -> None:
-        """Create the parameters for samples of `input_shape` (without the batch axis)."""
-        shape = self._input if input_shape is None else tuple(input_shape)
+        """Create the parameters for batches of `input_shape`, (None, 32, 1) say, or of the shape known already."""
+        shape = self._input if input_shape is None else as_batch_shape(input_shape, self.name)
         if self._arena is not None:
             return
         if not self.layers:
@@ -96,16 +96,16 @@ class Sequential(Trainer):
         if shape is None:
             raise ValueError(f"{self.name}: say the input's shape (Input, input_shape) or run a batch first")
         self._shape_through(shape, self.layers)  # raises before anything is declared
-        self._input = (*(None for _ in shape[:-1]), shape[-1]) if self._input is None else self._input
+        self._input = open_steps(shape) if self._input is None else self._input
         dtype = self.dtype
         for layer in self.layers:
             layer.declare(shape)
-            shape = layer.output_shape(shape)
+            shape = layer.y_shape(shape)
         self._arena = Arena(self.layers, dtype)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._given_dtype or np.dtype(np.float32)
+        return np.dtype(np.float32) if self._given_dtype is None else self._given_dtype
 
     def _agree_on_dtype(self, dtype: np.dtype[Any] | None, name: str) -> None:
         said = self._given_dtype
@@ -129,7 +129,7 @@ class Sequential(Trainer):
         for layer in layers:
             if layer.input_shape is not None:
                 check_fit(shape, layer.input_shape, layer.name)
-            shape = layer.output_shape(shape)
+            shape = layer.y_shape(shape)
         return shape
 
     # ---- what training needs ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ def summarize(name: str, layers: Sequence[Layer], shape: Shape | None, dtype: np
     trainable = frozen = 0
     for layer in layers:
         if shape is not None:
-            shape = layer.output_shape(shape)
+            shape = layer.y_shape(shape)
         count = layer.count_params()
         trainable, frozen = (trainable + count, frozen) if layer.trainable else (trainable, frozen + count)
         rows.append(
