@@ -34,11 +34,11 @@ struct DefaultActivations {
   }
   template <class V>
   V state_slope(V y) const {
-    return fnma(y, y, V(typename V::Scalar(1)));
+    return activation_derivative(Kind<Activation::tanh>{}, y);
   }
   template <class V>
   V gate_slope(V y) const {
-    return fnma(y, y, y);
+    return activation_derivative(Kind<Activation::sigmoid>{}, y);
   }
 };
 

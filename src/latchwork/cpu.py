@@ -7,7 +7,6 @@ package is imported, or the one that the environment variable LATCHWORK_ISA name
 from __future__ import annotations
 
 from latchwork import _core
-from latchwork.names import resolve
 
 
 def isa() -> str:
@@ -21,7 +20,7 @@ def isa() -> str:
 
 def use(name: str) -> None:
     """Run the kernels of this instruction set from now on. Raises ValueError for one this machine does not have."""
-    _core.use_isa(resolve("instruction set", name, ("avx512", "avx2", "neon", "portable")))
+    _core.use_isa(name)
 
 
 def supported() -> list[str]:

@@ -36,8 +36,7 @@ class Compiled:
         low, high = y.min(), y.max()
         if self.wants_labels and not (low >= 0 and high < classes):
             raise ValueError(f"y must hold class numbers from 0 to {classes - 1}, got {low} to {high}")
-        shares = isinstance(self.loss, (losses.BinaryCrossentropy, losses.CategoricalCrossentropy))
-        if shares and (low < 0 or high > 1):
+        if isinstance(self.loss, (losses.BinaryCrossentropy, losses.CategoricalCrossentropy)) and (low < 0 or high > 1):
             raise ValueError(f"y must lie in [0, 1] for {self.loss.name}, got {low} to {high}")
 
     def figures(self) -> Figures:
