@@ -11,6 +11,7 @@ Shapes: T time, B batch, I input, H hidden. Every array of a call has one dtype,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, cast
 
@@ -271,7 +272,7 @@ def dense(
     if not isinstance(x, np.ndarray) or x.ndim < 2 or x.shape[-1] != weights.input:
         raise ValueError(f"x must be [..., {weights.input}] with at least two axes, got {_describe(x)}")
     # Middle axes are steps: their gradients are then summed in groups, not in one long chain.
-    steps = _contiguous(x).reshape(len(x), int(np.prod(x.shape[1:-1], dtype=np.int64)), x.shape[-1])
+    steps = _contiguous(x).reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
     y, _, ctx = _core.recurrent_forward(
         weights, steps, [], None, None, False, False, activation or "linear", "linear", training, True
     )
@@ -424,6 +425,5 @@ def _backward(
     states = _states(dstate, ctx.states, "dstate")
     arrays = None if out is None else list(out)
     dx, d_initial, kernel, recurrent_kernel, bias = _core.recurrent_backward(ctx, values, states, need_dx, True, arrays)
-    if dx is not None and offsets is not None:
-        dx = _ragged(dx, offsets)
-    return Gradients(dx, tuple(d_initial or ()), cast(Array, kernel), cast(Array, recurrent_kernel), bias)
+    d_sequences = dx if dx is None or offsets is None else _ragged(dx, offsets)
+    return Gradients(d_sequences, tuple(d_initial or ()), cast(Array, kernel), cast(Array, recurrent_kernel), bias)
