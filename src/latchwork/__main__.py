@@ -1,4 +1,4 @@
-"""`python -m latchwork demo [co2|sunspots]`, and `--version`, `--include`, `--cmakedir` for builds that use the C++ library."""
+"""`python -m latchwork demo [co2|sunspots]`; `--version`, `--include` and `--cmakedir` for builds of C++ programs."""
 
 from __future__ import annotations
 
