@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#pragma GCC visibility push(default)
+
 namespace latchwork {
 
 // what() names the argument, what was expected and what came; nothing was changed.
@@ -23,3 +25,5 @@ class FileError : public Error {
 };
 
 }  // namespace latchwork
+
+#pragma GCC visibility pop

@@ -2,7 +2,8 @@
 
 Shapes: T time, B batch, I input, H hidden. Every array of a call has one dtype, float32 or float64; nothing is cast.
 
-- `lstm(x, params, state) -> y, state, ctx` and `lstm_backward(ctx, dy, dstate) -> Gradients`; `gru`, `rnn` and `dense` alike.
+- `lstm(x, params, state) -> y, state, ctx` and `lstm_backward(ctx, dy, dstate) -> Gradients`; `gru`, `rnn`, `dense`
+  alike.
 - `params` is `(kernel, recurrent_kernel, bias)`: `kernel [I, G*H]`, `recurrent_kernel [H, G*H]`, `bias [G*H]` or None
   (`[2, 3*H]` for the GRU that resets after the product). Gate order: LSTM i, f, g, o; GRU z, r, n.
 - `x` is `[B, T, I]`, `[T, B, I]` with `time_major=True`, or a `latchwork.Ragged`.
@@ -300,12 +301,15 @@ def dense_backward(
     _check_context(("dense",), ctx)
     assert ctx is not None
     rows = ctx.y_shape
-    if not isinstance(dy, np.ndarray) or dy.ndim < 2 or dy.size != rows[0] * rows[1] * rows[2] or dy.shape[-1] != rows[2]:
+    if (
+        not isinstance(dy, np.ndarray)
+        or dy.ndim < 2
+        or dy.size != rows[0] * rows[1] * rows[2]
+        or dy.shape[-1] != rows[2]
+    ):
         raise ValueError(f"dy must be shaped like y, [..., {rows[2]}] of {rows[0] * rows[1]} rows, got {_describe(dy)}")
     arrays = None if out is None else [out[0], None, out[1]]
-    dx, _, kernel, _, bias = _core.recurrent_backward(
-        ctx, _contiguous(dy).reshape(rows), [], need_dx, False, arrays
-    )
+    dx, _, kernel, _, bias = _core.recurrent_backward(ctx, _contiguous(dy).reshape(rows), [], need_dx, False, arrays)
     return DenseGradients(None if dx is None else dx.reshape(*dy.shape[:-1], dx.shape[-1]), cast(Array, kernel), bias)
 
 
