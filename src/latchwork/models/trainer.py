@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import _core, losses, optimizers
+from latchwork import _core, losses, optimizers, random
 from latchwork.callbacks import CallbackList, History
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena
@@ -40,6 +41,7 @@ class Trainer:
         self.stop_training = False
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._compiled: Compiled | None = None
+        self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
 
     # ---- what the model below provides --------------------------------------------------------------------------
 
