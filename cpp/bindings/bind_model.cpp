@@ -91,10 +91,10 @@ py::array read_as(const SafetensorsFile& file, const TensorInfo& tensor) {
 
 py::array read_tensor(const SafetensorsFile& file, const std::string& name) {
   const TensorInfo* const tensor = file.find(name);
-  if (!tensor) throw Error(quoted(file.path()) + ": no tensor is named " + quoted(name));
+  if (!tensor) throw Error(in_quotes(file.path()) + ": no tensor is named " + in_quotes(name));
   if (tensor->dtype == "F32") return read_as<float>(file, *tensor);
   if (tensor->dtype == "F64") return read_as<double>(file, *tensor);
-  throw Error(quoted(file.path()) + ": tensor " + quoted(name) + " must be F32 or F64, got " +
+  throw Error(in_quotes(file.path()) + ": tensor " + in_quotes(name) + " must be F32 or F64, got " +
               std::string(tensor->dtype));
 }
 

@@ -25,7 +25,7 @@ const Json& Fields::any(const char* field) {
 
 void Fields::done() const {
   for (std::size_t i = 0; i < members_->size(); ++i)
-    if (!asked_[i]) throw Error(where_ + ": no field is named " + quoted((*members_)[i].key));
+    if (!asked_[i]) throw Error(where_ + ": no field is named " + in_quotes((*members_)[i].key));
 }
 
 Index Fields::whole(const char* field, Index least, Index most) {

@@ -18,11 +18,11 @@ namespace latchwork {
 namespace {
 
 [[noreturn]] void fail(const std::string& path, const char* doing, int code) {
-  throw FileError(quoted(path) + ": " + doing + " failed: " + std::strerror(code), code);
+  throw FileError(in_quotes(path) + ": " + doing + " failed: " + std::strerror(code), code);
 }
 
 void check_path(const std::string& path) {
-  if (path.find('\0') != std::string::npos) throw Error("path must not hold a zero byte, got " + quoted(path));
+  if (path.find('\0') != std::string::npos) throw Error("path must not hold a zero byte, got " + in_quotes(path));
 }
 
 int open_again(int folder, const char* name, int flags, mode_t mode = 0) {
@@ -83,7 +83,7 @@ InputFile::InputFile(const std::string& path) : path_(path), file_(-1) {
   struct stat about;
   if (file_.get() < 0 || ::fstat(file_.get(), &about) != 0) fail(path, "opening", errno);
   if (S_ISDIR(about.st_mode)) fail(path, "opening", EISDIR);
-  if (!S_ISREG(about.st_mode)) throw Error(quoted(path) + " must be a regular file, got a device, pipe or socket");
+  if (!S_ISREG(about.st_mode)) throw Error(in_quotes(path) + " must be a regular file, got a device, pipe or socket");
   size_ = static_cast<std::uint64_t>(about.st_size);
 }
 
@@ -93,7 +93,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
     const ssize_t got = ::pread(file_.get(), out.data(), wanted, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail(path_, "reading", errno);
-    if (got == 0) throw FileError(quoted(path_) + " became shorter while it was read", EIO);
+    if (got == 0) throw FileError(in_quotes(path_) + " became shorter while it was read", EIO);
     out = out.subspan(static_cast<std::size_t>(got));
     offset += static_cast<std::uint64_t>(got);
   }
@@ -104,7 +104,7 @@ void write_atomically(const std::string& path, const std::vector<Bytes>& parts) 
   const std::size_t slash = path.rfind('/');
   const std::string folder_name = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  if (name.empty()) throw Error("path must name a file, got " + quoted(path));
+  if (name.empty()) throw Error("path must name a file, got " + in_quotes(path));
   const Descriptor folder(open_again(AT_FDCWD, folder_name.c_str(), O_RDONLY | O_DIRECTORY));
   if (folder.get() < 0) fail(path, "opening its folder", errno);
   Temporary temporary(folder.get(), path);

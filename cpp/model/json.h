@@ -32,7 +32,7 @@ constexpr int kJsonDepth = 32;  // arrays and objects within each other
 // True unless `text` holds a byte sequence that is no UTF-8 (overlong forms and surrogates are none).
 bool is_utf8(std::string_view text);
 // In quotes, escaped; bytes that are no UTF-8 as \xNN. For messages, and for JSON where the text is UTF-8.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // Reads a text piece by piece, so that a caller who knows what must come builds nothing else. Every error is an
 // Error that begins with `what` and names the place.
@@ -47,7 +47,7 @@ class JsonReader {
     open('{', "an object");
     for (bool first = true; !close('}', first); first = false) {
       std::string key = string();
-      if (!seen.insert(key).second) fail("each key once", "a second " + quoted(key));
+      if (!seen.insert(key).second) fail("each key once", "a second " + in_quotes(key));
       take(':');
       member(std::move(key));
     }

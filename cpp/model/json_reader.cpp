@@ -32,7 +32,7 @@ void JsonReader::fail(const std::string& expected, const std::string& got) const
   throw Error(what_ + " must have " + expected + " before byte " + std::to_string(at_) + ", got " + got);
 }
 
-std::string JsonReader::here() const { return at_ < text_.size() ? quoted(text_.substr(at_, 1)) : "the end"; }
+std::string JsonReader::here() const { return at_ < text_.size() ? in_quotes(text_.substr(at_, 1)) : "the end"; }
 
 void JsonReader::white_space() {
   while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) ++at_;
@@ -44,7 +44,7 @@ char JsonReader::peek() {
 }
 
 void JsonReader::take(char c) {
-  if (peek() != c) fail(quoted({&c, 1}), here());
+  if (peek() != c) fail(in_quotes({&c, 1}), here());
   ++at_;
 }
 

@@ -49,8 +49,8 @@ struct Writer {
   void operator()(std::uint64_t value) { out += std::to_string(value); }
   void operator()(double value) { out += number_text(value); }
   void operator()(const std::string& value) {
-    if (!is_utf8(value)) throw Error("a text in a model's description must be UTF-8, got " + quoted(value));
-    out += quoted(value);
+    if (!is_utf8(value)) throw Error("a text in a model's description must be UTF-8, got " + in_quotes(value));
+    out += in_quotes(value);
   }
   void operator()(const JsonArray& elements) {
     out += '[';
@@ -83,7 +83,7 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);

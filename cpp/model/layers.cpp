@@ -185,7 +185,7 @@ void Tensors::check(const std::string& name, const Shape& shape) const {
   const std::string expected = describe(sizeof(T) == 8 ? "F64" : "F32", shape);
   const std::string got = tensor ? describe(tensor->dtype, tensor->shape) : "no such tensor";
   if (got != expected)
-    throw Error(quoted(file_.path()) + ": tensor " + quoted(name) + " must be " + expected + ", got " + got);
+    throw Error(in_quotes(file_.path()) + ": tensor " + in_quotes(name) + " must be " + expected + ", got " + got);
 }
 
 template <class T>
@@ -200,13 +200,13 @@ void Tensors::done() const {
   for (const TensorInfo& tensor : file_.tensors()) {
     const bool other = tensor.name.starts_with("optimizer.") || tensor.name.starts_with("extras.");
     if (!read_.count(tensor.name) && (!other || tensor.name.find('/') != std::string::npos))
-      throw Error(quoted(file_.path()) + ": no layer has a tensor " + quoted(tensor.name));
+      throw Error(in_quotes(file_.path()) + ": no layer has a tensor " + in_quotes(tensor.name));
   }
 }
 
 template <class T>
 std::unique_ptr<GraphLayer<T>> make_layer(Fields& fields, Tensors& tensors, Index features) {
-  fields.rename(fields.where() + " " + quoted(fields.text("name")));
+  fields.rename(fields.where() + " " + in_quotes(fields.text("name")));
   fields.flag("trainable");
   Made<T> layer = make_known<T>(fields.text("class"), fields, tensors, features);
   fields.done();

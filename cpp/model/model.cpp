@@ -159,7 +159,7 @@ Model Model::load(const std::string& path) {
   const SafetensorsFile file(path);
   check_format(file);
   const Json json = description(file, "model");
-  Fields fields(json, quoted(path) + ": model");
+  Fields fields(json, in_quotes(path) + ": model");
   if (fields.text("class") != "Sequential") fields.fail("class", "Sequential", fields.any("class"));
   const std::string& dtype = fields.text("dtype");
   if (dtype != "float32" && dtype != "float64") fields.fail("dtype", "float32 or float64", {dtype});

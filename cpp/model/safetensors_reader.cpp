@@ -15,7 +15,7 @@ static_assert(std::endian::native == std::endian::little, "tensors are read as t
 
 // The header's bytes: its length is checked against the file before memory is asked for.
 std::string read_header(const std::string& path, const InputFile& file) {
-  const auto fail = [&](const std::string& message) { throw Error(quoted(path) + ": " + message); };
+  const auto fail = [&](const std::string& message) { throw Error(in_quotes(path) + ": " + message); };
   if (file.size() < 8)
     fail("must begin with 8 bytes of header length, got a file of " + std::to_string(file.size()) + " bytes");
   std::uint64_t length = 0;
@@ -27,7 +27,7 @@ std::string read_header(const std::string& path, const InputFile& file) {
   std::string header(length, '\0');
   file.read(8, std::as_writable_bytes(std::span(header)));
   if (header.empty() || header[0] != '{')
-    fail("the header must begin with \"{\", got " + (header.empty() ? "no header" : quoted(header.substr(0, 1))));
+    fail("the header must begin with \"{\", got " + (header.empty() ? "no header" : in_quotes(header.substr(0, 1))));
   return header;
 }
 
@@ -41,26 +41,26 @@ TensorInfo read_tensor(JsonReader& reader, std::string name) {
     if (field == "dtype") {
       const std::string dtype = reader.string();
       const DtypeInfo* const known = find_dtype(dtype);
-      if (!known) reader.fail("a known dtype of tensor " + quoted(tensor.name), quoted(dtype));
+      if (!known) reader.fail("a known dtype of tensor " + in_quotes(tensor.name), in_quotes(dtype));
       tensor.dtype = known->name;
     } else if (field == "shape") {
       shape = true;
       reader.array([&] {
         if (tensor.shape.size() == kMostRank)
-          reader.fail("at most " + std::to_string(kMostRank) + " axes of tensor " + quoted(tensor.name), "more");
+          reader.fail("at most " + std::to_string(kMostRank) + " axes of tensor " + in_quotes(tensor.name), "more");
         tensor.shape.push_back(reader.size());
       });
     } else if (field == "data_offsets") {
       reader.array([&] {
-        if (places.size() == 2) reader.fail("two data_offsets of tensor " + quoted(tensor.name), "more");
+        if (places.size() == 2) reader.fail("two data_offsets of tensor " + in_quotes(tensor.name), "more");
         places.push_back(reader.size());
       });
     } else {
-      reader.fail("dtype, shape and data_offsets of tensor " + quoted(tensor.name), "field " + quoted(field));
+      reader.fail("dtype, shape and data_offsets of tensor " + in_quotes(tensor.name), "field " + in_quotes(field));
     }
   });
   if (tensor.dtype.empty() || !shape || places.size() != 2)
-    reader.fail("dtype, shape and two data_offsets of tensor " + quoted(tensor.name), "too few fields");
+    reader.fail("dtype, shape and two data_offsets of tensor " + in_quotes(tensor.name), "too few fields");
   tensor.begin = places[0], tensor.end = places[1];
   return tensor;
 }
@@ -84,7 +84,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), file_(p
 }
 
 void SafetensorsFile::parse(std::string_view header) {
-  JsonReader reader(header, quoted(path_) + ": the header");
+  JsonReader reader(header, in_quotes(path_) + ": the header");
   reader.object([&](std::string name) {
     if (name == "__metadata__") {
       reader.object([&](std::string key) {
@@ -107,7 +107,7 @@ void SafetensorsFile::check_places() const {
   Index at = 0;
   for (const TensorInfo& tensor : tensors_) {
     const auto fail = [&](const std::string& expected, const std::string& got) {
-      throw Error(quoted(path_) + ": tensor " + quoted(tensor.name) + " must " + expected + ", got " + got);
+      throw Error(in_quotes(path_) + ": tensor " + in_quotes(tensor.name) + " must " + expected + ", got " + got);
     };
     Index bytes = find_dtype(tensor.dtype)->bytes, count = 1;
     bool overflow = false;
@@ -123,7 +123,7 @@ void SafetensorsFile::check_places() const {
     at = tensor.end;
   }
   if (at != total)
-    throw Error(quoted(path_) + ": the file must end with its last tensor, got " + std::to_string(total - at) +
+    throw Error(in_quotes(path_) + ": the file must end with its last tensor, got " + std::to_string(total - at) +
                 " bytes behind it");
 }
 

@@ -12,9 +12,10 @@ namespace {
 
 Index bytes_of(const TensorData& tensor) {
   const DtypeInfo* const dtype = find_dtype(tensor.dtype);
-  if (!dtype) throw Error("tensor " + quoted(tensor.name) + " must have a known dtype, got " + quoted(tensor.dtype));
+  if (!dtype)
+    throw Error("tensor " + in_quotes(tensor.name) + " must have a known dtype, got " + in_quotes(tensor.dtype));
   if (tensor.shape.size() > kMostRank)
-    throw Error("tensor " + quoted(tensor.name) + " must have at most " + std::to_string(kMostRank) + " axes, got " +
+    throw Error("tensor " + in_quotes(tensor.name) + " must have at most " + std::to_string(kMostRank) + " axes, got " +
                 std::to_string(tensor.shape.size()));
   Index bytes = dtype->bytes;
   for (const Index extent : tensor.shape) bytes = checked_product(bytes, extent);
@@ -34,10 +35,10 @@ void check(const std::vector<TensorData>& tensors, const Metadata& metadata) {
   for (const TensorData& tensor : tensors) {
     bytes_of(tensor);
     if (!names.insert(tensor.name).second)
-      throw Error("tensor names must differ, got " + quoted(tensor.name) + " twice");
+      throw Error("tensor names must differ, got " + in_quotes(tensor.name) + " twice");
   }
   for (const auto& [key, text] : metadata)
-    if (!keys.insert(key).second) throw Error("metadata keys must differ, got " + quoted(key) + " twice");
+    if (!keys.insert(key).second) throw Error("metadata keys must differ, got " + in_quotes(key) + " twice");
   if (static_cast<Index>(tensors.size()) > kMostTensors)
     throw Error("a file holds at most " + std::to_string(kMostTensors) + " tensors, got " +
                 std::to_string(tensors.size()));
