@@ -137,8 +137,9 @@ Made<T> make_dropout(Fields& fields) {
   fields.number("rate", 0, 1);
   const Json& seed = fields.any("seed");
   const auto* const whole = std::get_if<std::int64_t>(&seed.value);
-  if (!std::holds_alternative<std::uint64_t>(seed.value) && !(whole && *whole >= 0))
-    fields.fail("seed", "a whole number from 0 to 2^64 - 1", seed);
+  const bool other =
+      std::holds_alternative<std::uint64_t>(seed.value) || std::holds_alternative<std::nullptr_t>(seed.value);
+  if (!other && !(whole && *whole >= 0)) fields.fail("seed", "null or a whole number from 0 to 2^64 - 1", seed);
   return std::make_unique<SameLayer<T>>();
 }
 

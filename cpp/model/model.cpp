@@ -45,7 +45,11 @@ Layers<T> read_layers(Fields& fields, Tensors& tensors, Shape shape) {
     Fields layer(json, fields.where() + ": layer");
     layers.push_back(make_layer<T>(layer, tensors, shape.back()));
     if (!names.insert(layer.text("name")).second) throw Error(layer.where() + ": layer names must differ");
-    shape = layers.back()->y_shape(shape);
+    try {
+      shape = layers.back()->y_shape(shape);
+    } catch (const Error& error) {
+      throw Error(fields.where() + ": " + error.what());
+    }
   }
   tensors.done();
   return layers;
