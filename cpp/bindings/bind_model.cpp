@@ -73,11 +73,17 @@ Json as_json(const py::handle& value, int depth = 0) {
   return {std::move(object)};
 }
 
+py::tuple kind_of(const TensorInfo& tensor) { return py::make_tuple(tensor.dtype, py::tuple(py::cast(tensor.shape))); }
+
 py::dict tensors_of(const SafetensorsFile& file) {
   py::dict dict;
-  for (const TensorInfo& tensor : file.tensors())
-    dict[py::str(tensor.name)] = py::make_tuple(tensor.dtype, py::tuple(py::cast(tensor.shape)));
+  for (const TensorInfo& tensor : file.tensors()) dict[py::str(tensor.name)] = kind_of(tensor);
   return dict;
+}
+
+py::object find(const SafetensorsFile& file, const std::string& name) {
+  const TensorInfo* const tensor = file.find(name);
+  return tensor ? py::object(kind_of(*tensor)) : py::none();
 }
 
 template <class T>
@@ -149,6 +155,7 @@ void bind_model(py::module_& m) {
                                                                          file.metadata().end());
                              })
       .def_property_readonly("tensors", &tensors_of)
+      .def("find", &find, py::arg("name"))
       .def("read", &read_tensor, py::arg("name"))
       .def("check_format", &check_format)
       .def("description",

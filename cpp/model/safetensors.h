@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,6 +51,7 @@ class SafetensorsFile {
   InputFile file_;
   Index data_start_ = 0;
   std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string_view, std::size_t> places_;  // by name
   Metadata metadata_;
 };
 

@@ -81,6 +81,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), file_(p
     return std::tie(a.begin, a.end) < std::tie(b.begin, b.end);
   });
   check_places();
+  for (std::size_t i = 0; i < tensors_.size(); ++i) places_.emplace(tensors_[i].name, i);
 }
 
 void SafetensorsFile::parse(std::string_view header) {
@@ -128,8 +129,8 @@ void SafetensorsFile::check_places() const {
 }
 
 const TensorInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto found = std::find_if(tensors_.begin(), tensors_.end(), [&](const auto& t) { return t.name == name; });
-  return found == tensors_.end() ? nullptr : &*found;
+  const auto found = places_.find(name);
+  return found == places_.end() ? nullptr : &tensors_[found->second];
 }
 
 const std::string* SafetensorsFile::find_metadata(std::string_view key) const {

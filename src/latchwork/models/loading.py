@@ -132,7 +132,7 @@ def _extras(file: _core.SafetensorsFile, path: str) -> dict[str, Any]:
         extras[name] = scaler = rebuild(described, EXTRAS, f"{where}: {name!r}")
         for field in SCALER_FIELDS:
             tensor = f"extras.{name}.{field}"
-            kind, shape = file.tensors.get(tensor, ("no such tensor", ()))
+            kind, shape = file.find(tensor) or ("no such tensor", ())
             if kind != "F64" or len(shape) != 1:
                 raise ValueError(f"{path}: tensor {tensor!r} must be F64 of shape (F,), got {kind} {shape or ''}")
             setattr(scaler, field, file.read(tensor))

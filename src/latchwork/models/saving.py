@@ -98,7 +98,7 @@ def read_tensor(
     file: _core.SafetensorsFile, path: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
     """One tensor, which must be there with this shape and dtype: checked before it is read."""
-    expected, found = ("F64" if dtype == np.float64 else "F32", shape), file.tensors.get(name)
+    expected, found = ("F64" if dtype == np.float64 else "F32", shape), file.find(name)
     if found != expected:
         got = "no such tensor" if found is None else "{} of shape {}".format(*found)
         raise ValueError(f"{path}: tensor {name!r} must be {expected[0]} of shape {shape}, got {got}")
