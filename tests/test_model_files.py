@@ -53,9 +53,6 @@ def same(a, b):
     )
 
 
-# ---- the same bits
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", STACKS)
 def test_same_bits_here_and_in_cpp(name, dtype, path):
@@ -108,8 +105,6 @@ def test_tensors_and_metadata_by_name(path):
     assert [layer["class"] for layer in json.loads(metadata["model"])["layers"]] == ["LSTM", "Dropout", "Dense"]
     assert json.loads(metadata["training"])["iterations"] == 6
 
-
-# ---- training goes on -----------------------------------------------------------------------------------------------
 
 OPTIMIZERS = {
     "SGD": lambda: optimizers.SGD(0.1, clipnorm=1.0),
@@ -181,9 +176,6 @@ def test_without_the_optimizer(path):
         again.fit(X, Y)
     with pytest.raises(ValueError, match="include_optimizer must be True or False"):
         model.save(path, include_optimizer=1)
-
-
-# ---- extras, weights ------------------------------------------------------------------------------------------------
 
 
 def test_extras_travel(path):
