@@ -1,4 +1,4 @@
-"""The C ABI from Python's ctypes, with the standard library alone: argv is the shared library, a model, its features."""
+"""The C ABI from ctypes, with the standard library alone: argv is the shared library, a model and its features."""
 
 import ctypes
 import sys
