@@ -17,10 +17,10 @@ extern "C" {
 
 typedef enum latchwork_status {
   LATCHWORK_OK = 0,
-  LATCHWORK_INVALID = 1,  /* an argument or a file is not right */
-  LATCHWORK_FILE = 2,     /* the system refused a file */
-  LATCHWORK_MEMORY = 3,   /* no memory */
-  LATCHWORK_INTERNAL = 4  /* a defect of the library */
+  LATCHWORK_INVALID = 1, /* an argument or a file is not right */
+  LATCHWORK_FILE = 2,    /* the system refused a file */
+  LATCHWORK_MEMORY = 3,  /* no memory */
+  LATCHWORK_INTERNAL = 4 /* a defect of the library */
 } latchwork_status;
 
 typedef struct latchwork_model latchwork_model;

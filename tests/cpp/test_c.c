@@ -37,9 +37,11 @@ int main(int count, char** arguments) {
   if (!model) return 1;
   check(latchwork_model_float64(model) == 0, "float32");
   shape[2] = atoi(arguments[2]);
-  check(latchwork_model_output_shape(model, shape, 3, y_shape, &rank) == LATCHWORK_OK && y_shape[0] == 2, "output shape");
+  check(latchwork_model_output_shape(model, shape, 3, y_shape, &rank) == LATCHWORK_OK && y_shape[0] == 2,
+        "output shape");
   refused(latchwork_model_predict_f32(model, NULL, shape, 3, NULL), LATCHWORK_INVALID, "x");
-  refused(latchwork_model_predict_f64(model, (const double*)shape, shape, 3, (double*)shape), LATCHWORK_INVALID, "float");
+  refused(latchwork_model_predict_f64(model, (const double*)shape, shape, 3, (double*)shape), LATCHWORK_INVALID,
+          "float");
   refused(latchwork_model_predict_f32(model, (const float*)shape, shape, 9, (float*)shape), LATCHWORK_INVALID, "rank");
   refused(latchwork_streams_new(model, 0, &streams), LATCHWORK_INVALID, "batch");
 
