@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, NoReturn
 
 import latchwork
 from latchwork import demo
+
+
+class Print(argparse.Action):
+    """Prints its constant and ends. (argparse's own "version" breaks long paths into lines.)"""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(self.const)
+        parser.exit()
 
 
 def main() -> None:
@@ -19,7 +31,7 @@ def main() -> None:
         ("--include", str(package / "include"), "where the C++ headers are"),
         ("--cmakedir", str(package / "lib" / "cmake" / "latchwork"), "where find_package(latchwork) looks"),
     ):
-        parser.add_argument(option, action="version", version=text, help=f"print {what}")
+        parser.add_argument(option, action=Print, const=text, help=f"print {what}")
     commands = parser.add_subparsers(title="commands", required=True)
     demo.add_arguments(commands.add_parser("demo", help="train an LSTM on a real series and compare it with baselines"))
     arguments = parser.parse_args()
