@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "bindings/ndarray.h"
+#include "bindings/sequences.h"
 #include "cpu/float_env.h"
 #include "layers/recurrent.h"
 
@@ -180,50 +181,6 @@ class Context {
   bool sequences_;
 };
 
-std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
-
-std::vector<Index> integers(const py::object& values, const char* name) {
-  const auto a = py::array_t<std::int64_t, py::array::c_style>::ensure(values);
-  const py::array given = py::array::ensure(values);
-  if (!a || !given || given.ndim() != 1 || (given.dtype().kind() != 'i' && given.dtype().kind() != 'u'))
-    throw Error(std::string(name) + " must be one-dimensional and of whole numbers" +
-                (given ? ", got " + dtype_text(given) + " of shape " + shape_text(given) : ""));
-  return {a.data(), a.data() + a.size()};
-}
-
-struct Options {
-  py::object lengths, offsets;
-  bool time_major, reverse;
-  std::string activation, recurrent_activation;
-};
-
-Arrangement arrangement_of(const py::array& x, Index input, const Options& o) {
-  Arrangement a;
-  a.time_major = o.time_major;
-  const bool ragged = !o.offsets.is_none();
-  const py::ssize_t rank = ragged ? 2 : 3;
-  const char* const form = ragged ? "values [N, " : o.time_major ? "[T, B, " : "[B, T, ";
-  if (x.ndim() != rank || x.shape(rank - 1) != input)
-    throw Error(std::string("x must be ") + form + std::to_string(input) + "], got " + shape_text(x));
-  if (ragged) {
-    if (!o.lengths.is_none()) throw Error("lengths must be None for a ragged x, which has its own");
-    if (o.time_major) throw Error("time_major must be False for a ragged x");
-    a.offsets = integers(o.offsets, "offsets");
-    if (a.offsets.empty()) throw Error("offsets must have at least one entry");
-    a.batch = static_cast<Index>(a.offsets.size()) - 1;
-    check_arrangement(a, x.shape(0));
-    for (std::size_t b = 0; b < static_cast<std::size_t>(a.batch); ++b)
-      a.lengths.push_back(a.offsets[b + 1] - a.offsets[b]);
-    return a;
-  }
-  a.batch = x.shape(o.time_major ? 1 : 0);
-  a.steps = x.shape(o.time_major ? 0 : 1);
-  a.lengths = o.lengths.is_none() ? std::vector<Index>(static_cast<std::size_t>(a.batch), a.steps)
-                                  : integers(o.lengths, "lengths");
-  check_arrangement(a, 0);
-  return a;
-}
-
 template <class T>
 void check_states(const Arrays& states, const CellInfo& info, Index batch, Index hidden, const char* name,
                   const T** out) {
@@ -241,15 +198,17 @@ std::optional<Plan> forced_plan;
 const Plan* plan() { return forced_plan ? &*forced_plan : nullptr; }
 
 template <class T>
-py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const Options& o, bool training,
+py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const SequenceOptions& o,
+                  const std::string& activation, const std::string& recurrent_activation, bool training,
                   bool sequences) {
   auto& weights = held.cast<RecurrentWeights&>();
   require_dtype<T>(x, "x");
   RecurrentCall<T> call;
   call.arrangement = arrangement_of(x, weights.input(), o);
   call.reversed = o.reverse;
-  call.activation = activation_of(o.activation, "activation");
-  call.recurrent_activation = activation_of(o.recurrent_activation, "recurrent_activation");
+  call.output = {.hold = o.hold, .align = o.align};
+  call.activation = activation_of(activation, "activation");
+  call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
   call.x = data_of<T>(x, "x");
   const CellInfo& info = weights.info();
   const Index batch = call.arrangement.batch, hidden = weights.hidden();
@@ -383,15 +342,15 @@ void bind_recurrent(py::module_& m) {
       "recurrent_forward",
       [](const py::object& weights, const py::array& x, const Arrays& state, const py::object& lengths,
          const py::object& offsets, bool time_major, bool reverse, const std::string& activation,
-         const std::string& recurrent_activation, bool training, bool sequences) {
-        const Options o{lengths, offsets, time_major, reverse, activation, recurrent_activation};
-        return weights.cast<RecurrentWeights&>().holds_double()
-                   ? forward<double>(weights, x, state, o, training, sequences)
-                   : forward<float>(weights, x, state, o, training, sequences);
+         const std::string& recurrent_activation, bool training, bool sequences, const py::object& mask, bool hold,
+         bool align) {
+        const SequenceOptions o{lengths, offsets, mask, time_major, reverse, hold, align};
+        const auto run = weights.cast<RecurrentWeights&>().holds_double() ? forward<double> : forward<float>;
+        return run(weights, x, state, o, activation, recurrent_activation, training, sequences);
       },
       py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"),
       py::arg("reverse"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("training"),
-      py::arg("sequences"));
+      py::arg("sequences"), py::arg("mask") = py::none(), py::arg("hold") = false, py::arg("align") = false);
   m.def(
       "recurrent_backward",
       [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate,

@@ -62,6 +62,9 @@ def recurrent_forward(
     recurrent_activation: str,
     training: bool,
     sequences: bool,
+    mask: NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
 ) -> tuple[NDArray[Any], list[NDArray[Any]], Context | None]: ...
 def recurrent_backward(
     ctx: Context,

@@ -77,6 +77,9 @@ def lstm(
     recurrent_activation: str | None = "sigmoid",
     training: bool = True,
     return_sequences: bool = True,
+    mask: npt.NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
 ) -> tuple[Sequences, State, Context | None]:
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers, Schmidhuber & Cummins 2000).
 
@@ -92,9 +95,13 @@ def lstm(
         activation, recurrent_activation: names, of the state and of the gates; None is "linear".
         training: keep what `lstm_backward` needs. y may not be written until the context is used or dropped.
         return_sequences: y of every step, or of the last real one, `[B, H]`.
+        mask: bool, like x without its features, True for real steps; the others are skipped: nothing is computed for
+            them. Holes, padding on either side and sequences of masked steps only are all alike. Not with lengths.
+        hold: y at a masked step is the output before it in the order read (0 if there is none), not 0.
+        align: with reverse, y lies at the step it belongs to, not in the order read.
 
     Returns:
-        y `[B, T, H]` (zeros beyond a length), the state `(h, c)` at the last real step (a sequence of no steps passes
+        y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence of no steps passes
         its initial state through), and the context (None if not training).
 
     Raises:
@@ -106,7 +113,7 @@ def lstm(
     ((1, 3, 1), True)
     """
     return _forward("lstm", x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences)  # fmt: skip
+                    return_sequences, mask, hold, align)  # fmt: skip
 
 
 def gru(
@@ -122,6 +129,9 @@ def gru(
     reset_after: bool = True,
     training: bool = True,
     return_sequences: bool = True,
+    mask: npt.NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
 ) -> tuple[Sequences, State, Context | None]:
     """Gated recurrent unit (Cho et al. 2014).
 
@@ -133,7 +143,8 @@ def gru(
             if reset_after, else `[3H]`; or None.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         reset_after: where the reset gate acts.
-        x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences: as in `lstm`.
+        x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences,
+            mask, hold, align: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -148,7 +159,7 @@ def gru(
     """
     cell = "gru" if reset_after else "gru_reset_before"
     return _forward(cell, x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences)  # fmt: skip
+                    return_sequences, mask, hold, align)  # fmt: skip
 
 
 def rnn(
@@ -162,13 +173,17 @@ def rnn(
     activation: str | None = "tanh",
     training: bool = True,
     return_sequences: bool = True,
+    mask: npt.NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
 ) -> tuple[Sequences, State, Context | None]:
     """Simple recurrent network (Elman 1990): `h' = f(x·W + h·R + b)`.
 
     Args:
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
-        x, lengths, time_major, reverse, activation, training, return_sequences: as in `lstm`.
+        x, lengths, time_major, reverse, activation, training, return_sequences,
+            mask, hold, align: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -181,7 +196,7 @@ def rnn(
     [0.5, 1.0]
     """
     return _forward("elman", x, params, state, lengths, time_major, reverse, activation, "sigmoid", training,
-                    return_sequences)  # fmt: skip
+                    return_sequences, mask, hold, align)  # fmt: skip
 
 
 def lstm_backward(
@@ -300,12 +315,15 @@ def dense_backward(
     _check_context(("dense",), ctx)
     assert ctx is not None
     rows = ctx.y_shape
-    if not isinstance(dy, np.ndarray) or dy.ndim < 2 or dy.size != rows[0] * rows[1] * rows[2] or dy.shape[-1] != rows[2]:
+    if (
+        not isinstance(dy, np.ndarray)
+        or dy.ndim < 2
+        or dy.size != rows[0] * rows[1] * rows[2]
+        or dy.shape[-1] != rows[2]
+    ):
         raise ValueError(f"dy must be shaped like y, [..., {rows[2]}] of {rows[0] * rows[1]} rows, got {_describe(dy)}")
     arrays = None if out is None else [out[0], None, out[1]]
-    dx, _, kernel, _, bias = _core.recurrent_backward(
-        ctx, _contiguous(dy).reshape(rows), [], need_dx, False, arrays
-    )
+    dx, _, kernel, _, bias = _core.recurrent_backward(ctx, _contiguous(dy).reshape(rows), [], need_dx, False, arrays)
     return DenseGradients(None if dx is None else dx.reshape(*dy.shape[:-1], dx.shape[-1]), cast(Array, kernel), bias)
 
 
@@ -351,6 +369,9 @@ def _forward(
     recurrent_activation: str | None,
     training: bool,
     return_sequences: bool,
+    mask: npt.NDArray[np.bool_] | None,
+    hold: bool,
+    align: bool,
 ) -> tuple[Sequences, State, Context | None]:
     weights = _weights(cell, params, ("kernel", "recurrent_kernel", "bias"))
     values, offsets = (x.values, x.offsets) if isinstance(x, Ragged) else (x, None)
@@ -371,6 +392,9 @@ def _forward(
         recurrent_activation or "linear",
         training,
         return_sequences,
+        None if mask is None else np.ascontiguousarray(mask),
+        hold,
+        align,
     )
     if offsets is not None and return_sequences:
         return _ragged(y, offsets), tuple(final), ctx

@@ -12,13 +12,15 @@ from latchwork import _core, losses, optimizers
 from latchwork.callbacks import CallbackList, History
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena
-from latchwork.layers.arguments import Shape, open_steps, refuse
+from latchwork.layers.arguments import Shape, refuse
 from latchwork.layers.base import Layer
 from latchwork.layers.dense import like, values_of
 from latchwork.models.batches import Batches, Rows, as_target, rows_between, split_rows
+from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled, named_metrics
 from latchwork.models.figures import Figures, NonFiniteError, reported, suspects
 from latchwork.models.fit import Fit, Validation
+from latchwork.models.masked import real_steps, scattered
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 from latchwork.ragged import Ragged
@@ -30,13 +32,14 @@ ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 
 
 class Trainer:
-    """Training for a model that has `layers` and knows `_as_input`, `_forward`, `_infer` and `_backward`."""
+    """Training for a model that has `layers` and knows `_as_input`, `_run` and `_backward`."""
 
     name: str
     layers: list[Layer]
     _arena: Arena | None
 
     def __init__(self) -> None:
+        self._carried = Carried()
         self.stop_training = False
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._compiled: Compiled | None = None
@@ -53,10 +56,10 @@ class Trainer:
     def _as_input(self, x: Any) -> tuple[Rows, Shape]:
         raise NotImplementedError
 
-    def _forward(self, x: Any, step: int) -> tuple[Any, list[Any]]:
+    def _opened(self, shape: Shape) -> Shape:
         raise NotImplementedError
 
-    def _infer(self, x: Any) -> Any:
+    def _run(self, x: Any, training: bool, step: int | None = None) -> tuple[Any, Any, list[Any]]:
         raise NotImplementedError
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
@@ -141,9 +144,7 @@ class Trainer:
         history = History()
         given = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
-        size = as_count(
-            ROWS_AT_ONCE if validation_batch_size is None else validation_batch_size, "validation_batch_size", 1
-        )
+        size = self._rows_at_once(validation_batch_size, "validation_batch_size")
         Fit(
             model=self,
             batches=batches,
@@ -176,7 +177,7 @@ class Trainer:
         """
         refuse("evaluate", others, {"sample_weight": None, "steps": None}, ("batch_size", "verbose", "return_dict"))
         compiled = self._compiled_with_loss("evaluate")
-        batch_size = as_count(ROWS_AT_ONCE if batch_size is None else batch_size, "batch_size", 1)
+        batch_size = self._rows_at_once(batch_size, "batch_size")
         x, y = self._pair(x, y, "evaluate")
         figures = compiled.figures()
         level, batches = verbosity(verbose), -(-len(x) // batch_size)
@@ -193,7 +194,7 @@ class Trainer:
         Works before `compile`. The result does not depend on batch_size (default 256), which only bounds memory.
         """
         refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
-        batch_size = as_count(ROWS_AT_ONCE if batch_size is None else batch_size, "batch_size", 1)
+        batch_size = self._rows_at_once(batch_size, "batch_size")
         rows, _ = self._as_input(x)
         level, batches = verbosity(verbose), -(-len(rows) // batch_size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
@@ -202,7 +203,7 @@ class Trainer:
         progress = Progress(level, batches)
         progress.begin("Predict")
         hooks.call("on_predict_begin")
-        y = self._outputs(rows, batch_size, hooks, "predict", progress)
+        y, _ = self._outputs(rows, batch_size, hooks, "predict", progress)
         hooks.call("on_predict_end")
         progress.end(batches, {})
         return y
@@ -234,36 +235,44 @@ class Trainer:
         assert compiled.loss is not None
         assert arena is not None
         arena.grads.fill(0)
-        output, contexts = self._forward(x, compiled.optimizer.iterations)
-        y_values, values = values_of(y), values_of(output)
+        output, mask, contexts = self._run(x, True, compiled.optimizer.iterations)
+        y_values, values = real_steps(values_of(y), mask), real_steps(values_of(output), mask)
         total, count, gradient = compiled.loss.value_and_grad(y_values, values)
         if check and not math.isfinite(total):
             raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
-        self._backward(contexts, like(output, gradient))
+        self._backward(contexts, like(output, scattered(gradient, mask)))
         if check and not _core.all_finite(arena.grads):
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()
         compiled.optimizer.apply(arena.params, arena.grads, ranges)
+        self._carried.commit()
         return total, count, y_values, values
 
-    def _outputs(self, x: Rows, batch_size: int, hooks: CallbackList, phase: str, progress: Progress) -> Rows:
-        """The model's output on all rows, batch by batch."""
+    def _outputs(
+        self, x: Rows, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
+    ) -> tuple[Rows, Any]:
+        """The model's output on all rows, batch by batch, and its mask or None."""
         _, output = self._as_input(x)
         sequences = isinstance(x, Ragged) and len(output) == 2
         count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
         values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
+        real = None
         for batch, start in enumerate(range(0, len(x), batch_size)):
             hooks.call(f"on_{phase}_batch_begin", batch)
             stop = min(start + batch_size, len(x))
-            y = self._infer(rows_between(x, start, stop))
+            y, mask, _ = self._run(rows_between(x, start, stop), False)
+            self._carried.commit()
+            at = slice(start, stop)
             if isinstance(x, Ragged) and sequences:
-                values[x.offsets[start] : x.offsets[stop]] = y.values
-            else:
-                values[start:stop] = y
+                at = slice(x.offsets[start], x.offsets[stop])
+            values[at] = values_of(y)
+            if mask is not None:
+                real = np.ones((count, *mask.shape[1:]), np.bool_) if real is None else real
+                real[at] = mask
             hooks.call(f"on_{phase}_batch_end", batch)
             progress.step(batch + 1, dict)
-        return Ragged(values, x.offsets) if isinstance(x, Ragged) and sequences else values
+        return Ragged(values, x.offsets) if isinstance(x, Ragged) and sequences else values, real
 
     def _evaluate(
         self, x: Rows, y: Rows, batch_size: int, figures: Figures, hooks: CallbackList, progress: Progress
@@ -272,14 +281,20 @@ class Trainer:
         assert self._compiled.loss is not None
         progress.begin("Evaluate")
         hooks.call("on_test_begin")
-        output = values_of(self._outputs(x, batch_size, hooks, "test", progress))
-        total, count = self._compiled.loss.value(values_of(y), output)
+        output, mask = self._outputs(x, batch_size, hooks, "test", progress)
+        y_values, values = real_steps(values_of(y), mask), real_steps(values_of(output), mask)
+        total, count = self._compiled.loss.value(y_values, values)
         figures.reset()
-        figures.add(total, count, values_of(y), output)
+        figures.add(total, count, y_values, values)
         logs = figures.result()
         hooks.call("on_test_end", logs)
         progress.end(-(-len(x) // batch_size), logs)
         return logs
+
+    def _rows_at_once(self, given: Any, name: str) -> int:
+        """How many rows a pass without training runs at once; what stateful layers carry depends on it."""
+        default = BATCH_SIZE if any(layer.stateful for layer in self.layers) else ROWS_AT_ONCE
+        return as_count(default if given is None else given, name, 1)
 
     # ---- checks -------------------------------------------------------------------------------------------------
 
@@ -304,7 +319,7 @@ class Trainer:
         """The model's parameters, created now if these are its first rows."""
         if self._arena is None:
             steps = (None,) if isinstance(x, Ragged) else ()
-            self.build((None, *open_steps((*steps, *values_of(x).shape[1:]))))
+            self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
         assert self._arena is not None
         return self._arena
 
