@@ -135,7 +135,10 @@ def test_masked_steps_pass_the_state_on():
         (lambda: LSTM(3, stateful=True)(batch(2)), "lstm: stateful=True carries states in a model"),
         (lambda: LSTM(3, stateful=1), "LSTM: stateful must be True or False, got 1"),
         (lambda: used().reset_states([True]), "mask must have an entry for each of 2 carried rows, got 1"),
-        (lambda: used().reset_states(np.ones((2, 1), bool)), r"mask must be bool of shape \(rows,\), got bool of shape"),
+        (
+            lambda: used().reset_states(np.ones((2, 1), bool)),
+            r"mask must be bool of shape \(rows,\), got bool of shape",
+        ),
         (lambda: used().reset_states([0, 1]), r"mask must be bool of shape \(rows,\), got int64"),
     ],
 )

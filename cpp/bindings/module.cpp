@@ -6,6 +6,7 @@
 namespace latchwork {
 
 void bind_cpu(py::module_& m);
+void bind_embedding(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_training(py::module_& m);
@@ -36,6 +37,7 @@ PYBIND11_MODULE(_core, m) {
     }
   });
   latchwork::bind_cpu(m);
+  latchwork::bind_embedding(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);
   latchwork::bind_training(m);

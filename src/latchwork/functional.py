@@ -101,8 +101,8 @@ def lstm(
         align: with reverse, y lies at the step it belongs to, not in the order read.
 
     Returns:
-        y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence of no steps passes
-        its initial state through), and the context (None if not training).
+        y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence
+        of no steps passes its initial state through), and the context (None if not training).
 
     Raises:
         ValueError: an argument has the wrong shape, dtype or value; it is named, nothing was changed.

@@ -1,25 +1,34 @@
 """Layers with Keras' names, arguments and defaults. A layer holds parameters and configuration, nothing else."""
 
 from latchwork.layers.base import Layer, Variable
+from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.dense import Activation, Dense
 from latchwork.layers.dropout import Dropout
+from latchwork.layers.embedding import Embedding
 from latchwork.layers.gru import GRU
 from latchwork.layers.input import Input
 from latchwork.layers.lstm import LSTM
 from latchwork.layers.masking import Masking
 from latchwork.layers.recurrent import Recurrent
+from latchwork.layers.reshaping import Flatten, RepeatVector
 from latchwork.layers.simple_rnn import SimpleRNN
+from latchwork.layers.wrapper import TimeDistributed
 
 __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "Bidirectional",
     "Dense",
     "Dropout",
+    "Embedding",
+    "Flatten",
     "Input",
     "Layer",
     "Masking",
     "Recurrent",
+    "RepeatVector",
     "SimpleRNN",
+    "TimeDistributed",
     "Variable",
 ]

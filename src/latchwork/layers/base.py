@@ -177,6 +177,7 @@ class Layer:
         if not isinstance(batch, Ragged) and batch.ndim < 1:
             raise ValueError(f"{self.name}: x must have a batch axis, got a single number")
         if self._arena is None:
+            self.y_shape(shape)  # the message is to show the shape as it came
             self.build((None, *self.any_steps(shape)))
         return batch
 
@@ -225,6 +226,11 @@ def drawn(fill: initializers.Initializer) -> Initializer:
     """The initializer with the random stream it is to draw from, taken now: the order of layers decides, not of use."""
     seed, stream = random.seed(), random.next_stream()
     return lambda shape, dtype: fill(shape, dtype, seed, stream)
+
+
+def fixed(value: NDArray[Any]) -> Initializer:
+    """An initializer that gives `value`."""
+    return lambda shape, dtype: value.astype(dtype)
 
 
 def last_size(layer: Layer, shape: Shape) -> int:

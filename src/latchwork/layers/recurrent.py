@@ -96,6 +96,16 @@ class Recurrent(Layer):
             "hold": not self.zero_output_for_mask,
         }
 
+    def copied(self, name: str, align: bool) -> Any:
+        """A new layer of this configuration, without parameters: one half of a Bidirectional. align: it reads
+        backwards, and each output lies where its input does."""
+        layer = object.__new__(type(self))
+        layer.__dict__.update(self.__dict__)
+        layer.name, layer.go_backwards, layer.input_shape = name, align, None
+        layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
+        layer._options = {**self._options, "reverse": align, "align": align}
+        return layer
+
     # ---- building -----------------------------------------------------------------------------------------------
 
     def _declare(self, input_shape: Shape) -> None:
