@@ -69,6 +69,7 @@ class Bidirectional(Wrapper):
         self.merge_mode = None if merge_mode is None else resolve("merge_mode", merge_mode, MERGE_MODES)
         self.forward_layer = layer.copied(f"forward_{layer.name}", align=False)
         self.backward_layer = back.copied(f"backward_{back.name}", align=True)
+        self.weights = None  # those given become the variables' first values and are configuration no longer
         self._first_weights = weights
         common = {"input_shape": layer.input_shape, **common}
         super().__init__([self.forward_layer, self.backward_layer], common)

@@ -54,6 +54,7 @@ class Embedding(Layer):
         self.output_dim = as_count(output_dim, "Embedding: output_dim", 1)
         self.mask_zero = as_flag(mask_zero, "mask_zero", "Embedding")
         self._initializer = initializers.get(embeddings_initializer)
+        self.weights = None  # those given become the variable's first value and are configuration no longer
         self._first = None if weights is None else self._table(weights)
 
     def _table(self, weights: Any) -> NDArray[Any]:

@@ -73,13 +73,14 @@ class Recurrent(Layer):
         return_sequences: bool,
         return_state: bool,
         go_backwards: bool,
+        stateful: bool,
+        zero_output_for_mask: bool,
         common: dict[str, Any],
     ) -> None:
-        flags = {name: common.pop(name, False) for name in ("stateful", "zero_output_for_mask")}
         super().__init__(**common)
         owner = type(self).__name__
-        self.stateful = as_flag(flags["stateful"], "stateful", owner)
-        self.zero_output_for_mask = as_flag(flags["zero_output_for_mask"], "zero_output_for_mask", owner)
+        self.stateful = as_flag(stateful, "stateful", owner)
+        self.zero_output_for_mask = as_flag(zero_output_for_mask, "zero_output_for_mask", owner)
         self.units = as_count(units, f"{owner}: units", 1)
         self.activation = activation_name(activation)
         self.use_bias = as_flag(use_bias, "use_bias", owner)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import _core, losses, optimizers
-from latchwork.callbacks import CallbackList, History
+from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, refuse
@@ -84,6 +84,13 @@ class Trainer:
         found = None if loss is None else losses.get(loss)
         self._compiled = Compiled(optimizers.get(optimizer), found, named_metrics(metrics))
 
+    @property
+    def optimizer(self) -> optimizers.Optimizer:
+        """The optimizer that `compile` was given or made: `model.optimizer.learning_rate` may be set between steps."""
+        if self._compiled is None:
+            raise ValueError("there is no optimizer yet: call compile(optimizer=..., loss=...) first")
+        return self._compiled.optimizer
+
     def fit(
         self,
         x: Any = None,
@@ -143,6 +150,8 @@ class Trainer:
         level = verbosity(verbose)
         history = History()
         given = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+        if on_nonfinite == "raise" and any(isinstance(callback, TerminateOnNaN) for callback in given):
+            on_nonfinite = "stop"
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
         size = self._rows_at_once(validation_batch_size, "validation_batch_size")
         Fit(
