@@ -51,8 +51,9 @@ class Layer:
     stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential
 
     def __init_subclass__(cls) -> None:
-        """Automatic names are the class's in snake case: SimpleRNN, simple_rnn."""
-        cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", cls.__name__).lower()
+        """Automatic names are the class's in snake case: SimpleRNN, simple_rnn; LSTMCell, lstm_cell."""
+        words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", cls.__name__)
+        cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
     def __init__(
         self,
@@ -120,6 +121,12 @@ class Layer:
         """Called when the variables have (new) places in `arena`."""
         self._arena = arena
 
+    def reset_states(self, mask: Any = None) -> None:
+        """Zero what a stateful layer carries in its model; see `Sequential.reset_states`."""
+        model = self._model() if self._model is not None else None
+        if self.stateful and model is not None:
+            model.reset_states(mask, layer=self.number)
+
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
 
@@ -139,6 +146,11 @@ class Layer:
     def outputs(self) -> int:
         """How many arrays a call returns."""
         return 1
+
+    @property
+    def label(self) -> str:
+        """What `summary` calls it: its class, and what there is to know about how it runs."""
+        return type(self).__name__
 
     def any_steps(self, x_shape: Shape) -> Shape:
         """The sample shape that any number of steps fits."""

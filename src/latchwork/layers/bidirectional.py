@@ -212,12 +212,6 @@ class Bidirectional(Wrapper):
         both = like(dy, grad * grad.dtype.type(0.5) if self.merge_mode == "ave" else grad)
         return [both, both]
 
-    def reset_states(self, mask: Any = None) -> None:
-        """Zero what the layer carries in its model; see `Sequential.reset_states`."""
-        model = self._model() if self._model is not None else None
-        if model is not None:
-            model.reset_states(mask, layer=self.number)
-
 
 def _added(a: Any, b: Any) -> Any:
     """dx of both directions: forward + backward."""

@@ -197,12 +197,6 @@ class Recurrent(Layer):
             y = zeroed(y, silent)
         return y, list(states), _Context(core, silent, given_state=False) if training else None
 
-    def reset_states(self, mask: Any = None) -> None:
-        """Zero what the layer carries in its model; see `Sequential.reset_states`."""
-        model = self._model() if self._model is not None else None
-        if model is not None:
-            model.reset_states(mask, layer=self.number)
-
     def compute_mask(self, x: Any, mask: Any) -> Any:
         return mask if self.return_sequences else None
 

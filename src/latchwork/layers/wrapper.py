@@ -31,7 +31,6 @@ class Wrapper(Layer):
         self.inner = inner
         self.trainable = self.trainable and all(layer.trainable for layer in inner)
         for layer in inner:
-            layer.number = self.number
             layer._model = weakref.ref(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -46,10 +45,13 @@ class Wrapper(Layer):
 
     def _declare(self, input_shape: Shape) -> None:
         for layer in self.inner:
-            layer.declare(self.inner_shape(input_shape))
-            for variable in layer.variables:
-                variable.key = f"{layer.name}/{variable.key}"
-            self.variables += layer.variables
+            self._take(layer, self.inner_shape(input_shape))
+
+    def _take(self, layer: Layer, x_shape: Shape) -> None:
+        layer.declare(x_shape)
+        for variable in layer.variables:
+            variable.key = f"{layer.name}/{variable.key}"
+        self.variables += layer.variables
 
     def _bind(self, arena: Arena) -> None:
         super()._bind(arena)
