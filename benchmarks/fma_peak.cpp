@@ -1,5 +1,6 @@
 // The peak of fused multiply-adds of this machine, single precision: GFLOP/s of THREADS threads for about SECONDS.
-// Compiled by compare.py with -O3 -march=native; every share of peak that it prints is of this figure, measured in its run.
+// Compiled by compare.py with -O3 -march=native; every share of peak that it prints is of this figure, measured in its
+// run.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

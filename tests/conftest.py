@@ -1,10 +1,13 @@
 """Settings of the whole suite. What needs a peer or a build directory is collected only where there is one."""
 
+import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+import latchwork
 from build_directory import kernel_objects
 from latchwork import _core
 
@@ -17,6 +20,8 @@ PEERS = {"peers/test_torch*.py": ("torch", "expecttest")}
 MISSING = {
     files: absent for files, needed in PEERS.items() if (absent := [name for name in needed if find_spec(name) is None])
 }
+if not shutil.which("cmake") or not (Path(latchwork.__file__).parent / "lib").is_dir():
+    MISSING["test_cpp_package.py"] = ["cmake", "the library inside an installed wheel"]
 if not kernel_objects():
     MISSING["test_symbols.py"] = ["a build directory: LATCHWORK_BUILD_DIR, or the build/ of `pip install .`"]
 collect_ignore_glob = list(MISSING)

@@ -134,7 +134,7 @@ GOLDEN = {
     "glorot_uniform": "16cbdf596dc5ca3f",
     "glorot_normal": "5c21ea71b875a579",
     "random_normal": "00d16e1577cabb4b",
-    "orthogonal": "ba7e317bd19115a4",
+    "orthogonal": "45fe3eb24e6a1915",
 }
 
 

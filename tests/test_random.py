@@ -75,6 +75,20 @@ def test_every_order_is_as_likely():
     assert chi_squared < 49.7  # 23 degrees of freedom: exceeded once in a thousand
 
 
+def test_a_permutation_is_fisher_yates_with_unbiased_draws():
+    """Lemire's bounded draws from the stream's 32-bit words; n is large enough that some are drawn again."""
+    n, seed, epoch = 200_000, 5, 8
+    words = (word for block in itertools.count() for word in _core.philox(seed, (1 << 21, block, 0, epoch)))
+    order, again = list(range(n)), 0
+    for i in range(n - 1, 0, -1):
+        while (product := next(words) * (i + 1)) % 2**32 < 2**32 % (i + 1):
+            again += 1
+        j = product >> 32
+        order[i], order[j] = order[j], order[i]
+    assert again > 0
+    assert random.permutation(seed, epoch, n).tolist() == order
+
+
 def test_a_permutation_out_of_range():
     with pytest.raises(ValueError, match=r"^epoch must be in \[0, 2\^32\), got -1$"):
         random.permutation(1, -1, 5)

@@ -126,7 +126,7 @@ def test_two_threads_at_once():
 
 def test_the_gil_is_released():
     """Another Python thread runs on while a kernel does."""
-    p = problem("lstm", 32, 400, 64, 128, ragged=False)
+    p = problem("lstm", 32, 100, 64, 128, ragged=False)
     done = threading.Event()
 
     def work():

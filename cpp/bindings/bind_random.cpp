@@ -1,7 +1,7 @@
 // Random numbers: initialisers, shuffles, dropout.
 #include "bindings/ndarray.h"
-#include "layers/random.h"
 #include "cpu/float_env.h"
+#include "layers/random.h"
 
 namespace latchwork {
 

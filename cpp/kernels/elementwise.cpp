@@ -10,7 +10,7 @@ namespace {
 
 template <class V, class T = typename V::Scalar>
 void axpy(T a, const T* x, T* y, Index n) noexcept {
-  for_each<V>(n, [=](Index i, auto lanes) { lanes.store(y + i, fma(V(a), lanes.load(x + i), lanes.load(y + i))); });
+  for_each<V>(n, [=](Index i, auto lanes) { lanes.store(y + i, lanes.load(y + i) + V(a) * lanes.load(x + i)); });
 }
 
 template <class V, class T = typename V::Scalar>
@@ -52,8 +52,7 @@ T sum(const T* x, Index n) noexcept {
 
 template <class V, class T = typename V::Scalar>
 T dot(const T* x, const T* y, Index n) noexcept {
-  return sum_chunk<V>(n,
-                      [=](V total, Index i, auto lanes) { return fma(lanes.load(x + i), lanes.load(y + i), total); });
+  return sum_chunk<V>(n, [=](V total, Index i, auto lanes) { return total + lanes.load(x + i) * lanes.load(y + i); });
 }
 
 template <class T, class V = Vec<T>>

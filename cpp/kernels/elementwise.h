@@ -82,7 +82,8 @@ struct AdamArgs {
 
 template <class T>
 struct ElementwiseKernels {
-  // y[i] += a * x[i] (fused)
+  // y[i] += a * x[i]. Not fused, nor is dot: the orthogonal initialiser makes 10^9 of these in float64 at 512 units,
+  // and portable's fma of float64 is libm's, 21-103 ns each without the instruction.
   void (*axpy)(T a, const T* x, T* y, Index n) noexcept;
   // x[i] *= a
   void (*scale)(T a, T* x, Index n) noexcept;
@@ -97,7 +98,7 @@ struct ElementwiseKernels {
   void (*softmax)(const T* x, T* y, Index n) noexcept;
   void (*softmax_backward)(const T* y, const T* dy, T* dx, Index n) noexcept;
 
-  // One chunk, n <= kSumChunk. Products are fused into the lanes.
+  // One chunk, n <= kSumChunk.
   T (*sum)(const T* x, Index n) noexcept;
   T (*dot)(const T* x, const T* y, Index n) noexcept;
 

@@ -74,6 +74,28 @@ int default_threads() {
 
 std::atomic<int> thread_limit = 0;  // 0: not asked yet
 
+// Keeps a worker off its caller's CPU. A scheduler that wakes a worker beside its caller may leave the two there, on
+// one of two idle CPUs, for hundreds of milliseconds (seen on a 2-CPU virtual machine: calls took 7.6 ms instead
+// of 4.1).
+class Placement {
+ public:
+  Placement() noexcept {
+    CPU_ZERO(&allowed_);
+    known_ = sched_getaffinity(0, sizeof(allowed_), &allowed_) == 0;
+  }
+  // Not with more members than CPUs: then the caller's is needed too.
+  void avoid(int cpu, int members) const noexcept {
+    if (!known_ || cpu < 0 || cpu != sched_getcpu() || members > CPU_COUNT(&allowed_)) return;
+    cpu_set_t others = allowed_;
+    CPU_CLR(cpu, &others);
+    sched_setaffinity(0, sizeof(others), &others);
+  }
+
+ private:
+  cpu_set_t allowed_;
+  bool known_;
+};
+
 // Workers wait for the call word to change, then run their member of the call.
 class Workers {
  public:
@@ -90,6 +112,7 @@ class Workers {
   void run(int size, void (*function)(void*, int), void* context) {
     function_ = function;
     context_ = context;
+    caller_cpu_ = sched_getcpu();
     running_.store(size - 1, std::memory_order_relaxed);
     const std::uint64_t number = (call_.load(std::memory_order_relaxed) >> kSizeBits) + 1;
     call_.store(number << kSizeBits | static_cast<std::uint64_t>(size), std::memory_order_seq_cst);
@@ -121,9 +144,12 @@ class Workers {
   // The team's size travels in the word itself: a worker outside the call must not read what the next call writes.
   void work(int member, std::uint64_t seen) noexcept {
     const FloatScope scope;
+    const Placement placement;
     for (;;) {
       seen = await(seen);
-      if (member >= static_cast<int>(seen & ((1u << kSizeBits) - 1))) continue;
+      const int size = static_cast<int>(seen & ((1u << kSizeBits) - 1));
+      if (member >= size) continue;
+      placement.avoid(caller_cpu_, size);
       function_(context_, member);
       running_.fetch_sub(1, std::memory_order_release);
     }
@@ -134,6 +160,7 @@ class Workers {
   std::atomic<int> running_ = 0;
   void (*function_)(void*, int) = nullptr;
   void* context_ = nullptr;
+  int caller_cpu_ = -1;
   std::vector<std::thread> threads_;
 };
 

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 namespace latchwork {
 
 // Instruction sets compiled into this library, the widest first: of "avx512", "avx2", "neon", "portable".
@@ -24,3 +26,5 @@ int num_threads();
 void set_num_threads(int threads);  // Throws Error below 1 or above 1024.
 
 }  // namespace latchwork
+
+#pragma GCC visibility pop

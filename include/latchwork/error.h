@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#pragma GCC visibility push(default)
+
 namespace latchwork {
 
 // what() names the argument, what was expected and what came; nothing was changed.
@@ -13,3 +15,5 @@ class Error : public std::invalid_argument {
 };
 
 }  // namespace latchwork
+
+#pragma GCC visibility pop

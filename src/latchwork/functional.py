@@ -2,7 +2,8 @@
 
 Shapes: T time, B batch, I input, H hidden. Every array of a call has one dtype, float32 or float64; nothing is cast.
 
-- `lstm(x, params, state) -> y, state, ctx` and `lstm_backward(ctx, dy, dstate) -> Gradients`; `gru`, `rnn` and `dense` alike.
+- `lstm(x, params, state) -> y, state, ctx` and `lstm_backward(ctx, dy, dstate) -> Gradients`; `gru`, `rnn`, `dense`
+  alike.
 - `params` is `(kernel, recurrent_kernel, bias)`: `kernel [I, G*H]`, `recurrent_kernel [H, G*H]`, `bias [G*H]` or None
   (`[2, 3*H]` for the GRU that resets after the product). Gate order: LSTM i, f, g, o; GRU z, r, n.
 - `x` is `[B, T, I]`, `[T, B, I]` with `time_major=True`, or a `latchwork.Ragged`.

@@ -44,11 +44,10 @@ class Ragged:
         arrays = [np.asarray(s) for s in sequences]
         if not arrays:
             raise ValueError("sequences must hold at least one array")
+        dtype, features = arrays[0].dtype, arrays[0].shape[-1:]
         for i, a in enumerate(arrays):
-            if a.ndim != 2 or a.shape[1] != arrays[0].shape[1] or a.dtype != arrays[0].dtype:
-                raise ValueError(
-                    f"sequences[{i}] must be [T, {arrays[0].shape[-1]}] of {arrays[0].dtype}, got {a.dtype} of {a.shape}"
-                )
+            if a.ndim != 2 or a.shape[1:] != features or a.dtype != dtype:
+                raise ValueError(f"sequences[{i}] must be [T, F] like the first ({dtype}), got {a.dtype} of {a.shape}")
         offsets = np.zeros(len(arrays) + 1, np.int64)
         np.cumsum([len(a) for a in arrays], dtype=np.int64, out=offsets[1:])
         return cls(np.concatenate(arrays), offsets)
@@ -84,4 +83,5 @@ class Ragged:
         return padded
 
     def __repr__(self) -> str:
-        return f"Ragged({len(self)} sequences, {self.values.shape[0]} steps of {self.values.shape[1]}, {self.values.dtype})"
+        steps, features = self.values.shape
+        return f"Ragged({len(self)} sequences, {steps} steps of {features}, {self.dtype})"
