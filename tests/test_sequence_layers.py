@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 import latchwork as lw
-from latchwork.layers import GRU, LSTM, Dense, Dropout, Embedding, Flatten, Input, RepeatVector, TimeDistributed
+from latchwork.layers import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Input,
+    RepeatVector,
+    TimeDistributed,
+)
 from latchwork.models import Sequential
 from layer_checks import assert_same, built, check_gradients
 from problems import ISAS, THREADS, assert_bits, using
@@ -95,6 +106,32 @@ def test_words_in_a_model():
     assert_same(padded.predict(x), other.predict(ragged))
     assert padded.predict(x[:, :4]).shape == (30, 1)
     train(x, input_shape=(7,))
+
+
+def test_a_tagger_counts_real_steps_only():
+    """A label for every word: loss and accuracy of the padded batch are those of the ragged one."""
+    lengths = RNG.integers(1, 8, 20)
+    real = np.arange(7) < lengths[:, None]
+    words = RNG.integers(1, 9, (20, 7)) * real
+    tags = words % 3
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ragged = lw.Ragged(words[real][:, None], offsets), lw.Ragged(tags[real][:, None], offsets)
+
+    def train(x, y):
+        lw.set_seed(6)
+        tag = TimeDistributed(Dense(3, activation="softmax"))
+        model = Sequential([Embedding(9, 4, mask_zero=True), Bidirectional(GRU(5, return_sequences=True)), tag])
+        model.compile(lw.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        history = model.fit(x, y, epochs=30, verbose=0).history
+        return model, history
+
+    padded, history = train(words, tags)
+    other, ragged_history = train(*ragged)
+    assert history["accuracy"][-1] > 0.9
+    assert history["loss"] == pytest.approx(ragged_history["loss"], rel=1e-4)
+    assert padded.evaluate(words, tags, verbose=0) == pytest.approx(other.evaluate(*ragged, verbose=0), rel=1e-4)
+    assert padded.evaluate(words, np.where(real, tags, 2), verbose=0) == padded.evaluate(words, tags, verbose=0)
+    assert padded.predict(words).shape == (20, 7, 3)
 
 
 def test_numbers_beyond_float32_stay_exact():

@@ -127,6 +127,10 @@ class Layer:
         if self.stateful and model is not None:
             model.reset_states(mask, layer=self.number)
 
+    def reset_state(self) -> None:
+        """Keras' other name of `reset_states()`."""
+        self.reset_states()
+
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
 
