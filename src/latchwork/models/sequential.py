@@ -26,8 +26,8 @@ class Sequential(Trainer):
     the input's shape is known: from `Input`, from the first layer's `input_shape`, or from the first batch.
     dtype: "float32" or "float64"; left out, it is what the layers say, float32 if they say nothing.
 
-    The mask of a `Masking` or `Embedding` layer passes on to the layers behind it; a loss or metric of a masked sequence
-    counts real steps only. The states of stateful layers live here, see `reset_states`.
+    The mask of a `Masking` or `Embedding` layer passes on to the layers behind it; a loss or metric of a masked
+    sequence counts real steps only. The states of stateful layers live here, see `reset_states`.
 
     >>> import numpy as np
     >>> from latchwork.layers import LSTM, Dense
