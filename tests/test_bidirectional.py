@@ -84,6 +84,16 @@ def test_gradients(mode, sequences):
     check_gradients(built(layer, None, 2), RNG.normal(size=(5, 5, 2)), initial_state=states, mask=MASK)
 
 
+@pytest.mark.parametrize("mode", ["concat", "mul"])
+def test_y_is_read_only_until_backward(mode):
+    layer = built(Bidirectional(GRU(3, return_sequences=True), merge_mode=mode), None, 2)
+    y, ctx = layer.forward(np.ones((2, 4, 2), np.float32))
+    assert y.flags.writeable == (mode == "mul")  # backward reads the parts then
+    layer.backward(ctx, np.ones_like(y))
+    y[...] = 0
+    layer(np.ones((2, 4, 2), np.float32))[...] = 0
+
+
 def test_ragged_is_the_masked_batch():
     layer = built(Bidirectional(GRU(4, return_sequences=True), merge_mode="mul"), None, 3)
     mask = MASK[MASK.any(axis=1)]

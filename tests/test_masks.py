@@ -116,6 +116,26 @@ def test_aligned_outputs_lie_at_their_steps(case, hold):
     assert_rest(found, wanted)
 
 
+@given(masked_problems(), st.booleans(), st.booleans(), st.booleans())
+def test_rows_that_lie_apart(case, hold, align, lengths):
+    """Outputs and their gradients in a part of a wider array: the rest is not touched."""
+    p, mask = case
+    given_rows = {"lengths": mask.sum(axis=1)} if lengths else {"mask": mask, "hold": hold}
+    wanted = run(p, p.x, p.dy, align=align, **given_rows)
+    H = p.dy.shape[2]
+    wide, wide_dy = (np.full((*p.dy.shape[:2], H + 5), 7, p.dy.dtype) for _ in range(2))
+    wide_dy[..., 3:-2] = p.dy
+    out = wide[..., 3:-2]
+    y, state, ctx = p.cell.run(p.x, p.parameters, p.state, reverse=p.reverse, align=align, out=out, **given_rows)
+    assert y is out
+    gradients = p.cell.backward(ctx, wide_dy[..., 3:-2], p.d_state)
+    assert_bits(y, wanted[0], "y")
+    assert (wide[..., :3] == 7).all()
+    assert (wide[..., -2:] == 7).all()
+    assert_bits(gradients.x, wanted[2].x, "dx")
+    assert_rest((y, state, gradients), wanted)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_every_legal_plan(reverse):
     p = problem("gru_reset_before", 7, 9, 5, 33, ragged=False, reverse=reverse)
@@ -257,6 +277,11 @@ def test_a_batch_without_a_real_step_trains_nothing():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
+        (lambda: rnn(out=np.zeros((2, 4, 2))), r"out must have shape \(2, 4, 1\), got \(2, 4, 2\)"),
+        (lambda: rnn(out=np.zeros((2, 4, 1), np.float32)), "out must be float64 like the other arrays, got float32"),
+        (lambda: rnn(out=np.zeros((4, 2, 1)).swapaxes(0, 1)), "out must have rows of feature stride 1, evenly spaced"),
+        (lambda: rnn(out=np.zeros((2, 1)), return_sequences=False), "out must be None without return_sequences"),
+        (lambda: rnn(out=np.broadcast_to(np.zeros((2, 4, 1)), (2, 4, 1))), "out must be writeable"),
         (lambda: Masking("0"), "Masking: mask_value must be a number, got '0'"),
         (lambda: Masking()(np.ones((2, 3))), r"masking: x must be \(B, T, F\), got \(B, 3\)"),
         (
@@ -265,19 +290,16 @@ def test_a_batch_without_a_real_step_trains_nothing():
         ),
         (lambda: LSTM(3, zero_output_for_mask=1), "LSTM: zero_output_for_mask must be True or False, got 1"),
         (
-            lambda: lw.functional.rnn(
-                np.ones((2, 4, 1)), (np.ones((1, 1)), np.ones((1, 1)), None), mask=np.ones((2, 3), bool)
-            ),
-            r"mask must be bool of shape \(2, 4\), C-contiguous, got bool of shape \(2, 3\)",
+            lambda: rnn(mask=np.ones((2, 3), bool)),
+            r"mask must be bool of shape \(2, 4\), C-contiguous, got bool of shape",
         ),
-        (
-            lambda: lw.functional.rnn(
-                np.ones((2, 4, 1)), (np.ones((1, 1)), np.ones((1, 1)), None), mask=np.ones((2, 4), bool), lengths=[1, 2]
-            ),
-            "mask and lengths exclude each other",
-        ),
+        (lambda: rnn(mask=np.ones((2, 4), bool), lengths=[1, 2]), "mask and lengths exclude each other"),
     ],
 )
 def test_bad_input(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+def rnn(**options):
+    return lw.functional.rnn(np.ones((2, 4, 1)), (np.ones((1, 1)), np.ones((1, 1)), None), **options)

@@ -23,9 +23,7 @@ Activation activation_of(const std::string& name, const char* argument) {
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
-// Raises unless `a` has exactly this shape and dtype, C-contiguous.
-template <class T>
-const T* checked(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
+void require_shape(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
   bool equal = a.ndim() == static_cast<py::ssize_t>(shape.size());
   for (std::size_t i = 0; equal && i < shape.size(); ++i) equal = a.shape(static_cast<py::ssize_t>(i)) == shape[i];
   if (!equal) {
@@ -33,6 +31,12 @@ const T* checked(const py::array& a, const std::vector<Index>& shape, const std:
     for (const Index extent : shape) expected += (expected.empty() ? "" : ", ") + std::to_string(extent);
     throw Error(name + " must have shape (" + expected + (shape.size() == 1 ? ",)" : ")") + ", got " + shape_text(a));
   }
+}
+
+// Raises unless `a` has exactly this shape and dtype, C-contiguous.
+template <class T>
+const T* checked(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
+  require_shape(a, shape, name);
   return data_of<T>(a, name.c_str());
 }
 
@@ -40,6 +44,27 @@ template <class T>
 T* checked_output(py::array& a, const std::vector<Index>& shape, const std::string& name) {
   checked<T>(a, shape, name);
   return mutable_data_of<T>(a, name.c_str());
+}
+
+// Elements from one row of `a` to the next, where rows of T with feature stride 1 lie evenly; else an error.
+template <class T>
+Index width_of(const py::array& a, const char* name) {
+  const py::ssize_t rank = a.ndim(), size = sizeof(T);
+  bool even =
+      a.strides(rank - 1) == size && a.strides(rank - 2) % size == 0 && a.strides(rank - 2) >= a.shape(rank - 1) * size;
+  for (py::ssize_t i = 0; i + 2 < rank; ++i) even = even && a.strides(i) == a.strides(i + 1) * a.shape(i + 1);
+  if (a.size() > 0 && !even && !is_contiguous(a))
+    throw Error(std::string(name) + " must have rows of feature stride 1, evenly spaced");
+  return even ? a.strides(rank - 2) / size : a.shape(rank - 1);
+}
+
+// Data of an array of exactly this shape whose rows lie evenly.
+template <class T>
+const T* checked_rows(const py::array& a, const std::vector<Index>& shape, const char* name, Index& width) {
+  require_shape(a, shape, name);
+  require_dtype<T>(a, name);
+  width = width_of<T>(a, name);
+  return static_cast<const T*>(a.data());
 }
 
 int cell_of(const std::string& name) {
@@ -199,8 +224,8 @@ const Plan* plan() { return forced_plan ? &*forced_plan : nullptr; }
 
 template <class T>
 py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const SequenceOptions& o,
-                  const std::string& activation, const std::string& recurrent_activation, bool training,
-                  bool sequences) {
+                  const std::string& activation, const std::string& recurrent_activation, bool training, bool sequences,
+                  const OptionalArray& out) {
   auto& weights = held.cast<RecurrentWeights&>();
   require_dtype<T>(x, "x");
   RecurrentCall<T> call;
@@ -223,7 +248,12 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
     final[i] = state.mutable_data();
     states.push_back(std::move(state));
   }
-  py::array y = sequences ? py::array(make_array<T>(shape)) : states[0];
+  py::array y = out ? *out : sequences ? py::array(make_array<T>(shape)) : states[0];
+  if (out) {
+    if (!sequences) throw Error("out must be None without return_sequences");
+    checked_rows<T>(y, shape, "out", call.output.width);
+    if (!y.writeable()) throw Error("out must be writeable");
+  }
   T* const y_data = sequences ? static_cast<T*>(y.mutable_data()) : nullptr;
 
   std::unique_ptr<RecurrentContext<T>> context;
@@ -249,7 +279,8 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
   check_states<T>(d_final, info, batch, hidden, "dstate", g.d_final);
   std::vector<T> last;  // the output of a layer that keeps no sequence is its last state: dy + dstate
   if (dy) {
-    const T* const given = checked<T>(*dy, shape_of(ctx.y()), "dy");
+    const T* const given = ctx.sequences() ? checked_rows<T>(*dy, shape_of(ctx.y()), "dy", g.dy_width)
+                                           : checked<T>(*dy, shape_of(ctx.y()), "dy");
     if (ctx.sequences()) {
       g.dy = given;
     } else if (g.d_final[0]) {
@@ -336,6 +367,7 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("states", [](const Context& c) { return c.weights().info().states; })
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
       .def_property_readonly("offsets", &Context::offsets)
+      .def_property_readonly("sequences", &Context::sequences)
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; });
 
   m.def(
@@ -343,14 +375,15 @@ void bind_recurrent(py::module_& m) {
       [](const py::object& weights, const py::array& x, const Arrays& state, const py::object& lengths,
          const py::object& offsets, bool time_major, bool reverse, const std::string& activation,
          const std::string& recurrent_activation, bool training, bool sequences, const py::object& mask, bool hold,
-         bool align) {
+         bool align, const OptionalArray& out) {
         const SequenceOptions o{lengths, offsets, mask, time_major, reverse, hold, align};
         const auto run = weights.cast<RecurrentWeights&>().holds_double() ? forward<double> : forward<float>;
-        return run(weights, x, state, o, activation, recurrent_activation, training, sequences);
+        return run(weights, x, state, o, activation, recurrent_activation, training, sequences, out);
       },
       py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"),
       py::arg("reverse"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("training"),
-      py::arg("sequences"), py::arg("mask") = py::none(), py::arg("hold") = false, py::arg("align") = false);
+      py::arg("sequences"), py::arg("mask") = py::none(), py::arg("hold") = false, py::arg("align") = false,
+      py::arg("out") = py::none());
   m.def(
       "recurrent_backward",
       [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate,
@@ -361,6 +394,13 @@ void bind_recurrent(py::module_& m) {
       },
       py::arg("ctx"), py::arg("dy"), py::arg("dstate"), py::arg("need_dx"), py::arg("need_dstate"), py::arg("out"));
 
+  m.def(
+      "empty",
+      [](const std::vector<Index>& shape, bool is_float64) -> py::array {
+        if (is_float64) return make_array<double>(shape);
+        return make_array<float>(shape);
+      },
+      py::arg("shape"), py::arg("float64"), "An array from the pool, its contents undefined.");
   m.def(
       "legal_plans",
       [](const std::string& cell, bool is_float64, Index batch, Index steps, Index input, Index hidden, int threads) {

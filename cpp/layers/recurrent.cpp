@@ -75,31 +75,33 @@ Plan plan_for(const RecurrentCall<T>& call, const Batch& batch, const Plan* forc
   return choose_plan({batch.size(), batch.steps(), &call.weights->layout(), sizeof(T)}, num_threads());
 }
 
-// Zero rows from a sequence's length on are written through an unreversed map.
+Index or_else(Index width, Index features) { return width > 0 ? width : features; }
+
+// Zero rows from a sequence's length on are written through an unreversed map. Rows are `width` elements apart.
 template <class T>
-void zero_after_lengths(T* data, Index features, const Arrangement& a) {
+void zero_after_lengths(T* data, Index features, Index width, const Arrangement& a) {
   if (a.ragged()) return;
-  const RowMap<T> map = row_map(data, features, a, false);
+  const RowMap<T> map = row_map(data, width, a, false);
   for (Index b = 0; b < a.batch; ++b)
     for (Index t = a.lengths[static_cast<std::size_t>(b)]; t < a.steps; ++t) std::fill_n(map.row(b, t), features, T(0));
 }
 
 // Where the outputs lie. Masked and reversed, the order read counts masked steps too: step t lies at extent - 1 - t.
 template <class T>
-RowMap<T> output_map(T* y, Index features, const Arrangement& a, bool reversed, bool align) {
-  if (!reversed || align || !a.masked()) return row_map(y, features, a, reversed && align);
-  RowMap<T> map = row_map(y, features, a, true);
-  map.offset = row_map(y, features, a.unmasked(), true).offset;
+RowMap<T> output_map(T* y, Index width, const Arrangement& a, bool reversed, bool align) {
+  if (!reversed || align || !a.masked()) return row_map(y, width, a, reversed && align);
+  RowMap<T> map = row_map(y, width, a, true);
+  map.offset = row_map(y, width, a.unmasked(), true).offset;
   map.step = -map.step;
   return map;
 }
 
 // visit(b, k, row) for every step of a masked array in the order read; k: which real step it is, -1 for a masked one.
 template <class T, class Visit>
-void each_step(T* data, Index features, const Arrangement& a, bool reversed, bool align, Visit visit) {
+void each_step(T* data, Index width, const Arrangement& a, bool reversed, bool align, Visit visit) {
   const Arrangement all = a.unmasked();
-  const RowMap<T> every = row_map(data, features, all, reversed && align);
-  const RowMap<T> outputs = output_map(data, features, a, reversed, align);
+  const RowMap<T> every = row_map(data, width, all, reversed && align);
+  const RowMap<T> outputs = output_map(data, width, a, reversed, align);
   for (Index b = 0; b < a.batch; ++b) {
     const auto i = static_cast<std::size_t>(b);
     Index k = 0;
@@ -116,7 +118,8 @@ template <class T>
 void fill_masked(T* y, Index features, const RecurrentCall<T>& call) {
   const T* held = nullptr;
   Index sequence = -1;
-  each_step(y, features, call.arrangement, call.reversed, call.output.align, [&](Index b, Index k, T* row) {
+  const Index width = or_else(call.output.width, features);
+  each_step(y, width, call.arrangement, call.reversed, call.output.align, [&](Index b, Index k, T* row) {
     if (b != sequence) held = nullptr;
     sequence = b;
     if (k >= 0)
@@ -131,11 +134,11 @@ void fill_masked(T* y, Index features, const RecurrentCall<T>& call) {
 // The gradient of held outputs [real steps, H]: what reached the copies is added to the step that made them, in the
 // order read.
 template <class T>
-void gather_held(const T* dy, Index features, const RecurrentCall<T>& call, T* gathered) {
+void gather_held(const T* dy, Index features, Index width, const RecurrentCall<T>& call, T* gathered) {
   const Arrangement& a = call.arrangement;
   T* sum = nullptr;
   Index sequence = -1;
-  each_step(dy, features, a, call.reversed, call.output.align, [&](Index b, Index k, const T* row) {
+  each_step(dy, width, a, call.reversed, call.output.align, [&](Index b, Index k, const T* row) {
     if (b != sequence) sum = nullptr;
     sequence = b;
     if (k >= 0) {
@@ -157,7 +160,7 @@ Arrangement compacted(const Arrangement& a) {
 // dx of steps that were not read is zero.
 template <class T>
 void zero_unread(T* dx, Index features, const Arrangement& a) {
-  if (!a.masked()) return zero_after_lengths(dx, features, a);
+  if (!a.masked()) return zero_after_lengths(dx, features, features, a);
   each_step(dx, features, a, false, false, [&](Index, Index k, T* row) {
     if (k < 0) std::fill_n(row, features, T(0));
   });
@@ -173,7 +176,7 @@ std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& c
   const Batch& batch = context->batch_;
   const Arrangement& a = context->call_.arrangement;  // row maps point into it
   if (y) {
-    context->y_ = output_map(y, layout.hidden, a, call.reversed, call.output.align);
+    context->y_ = output_map(y, or_else(call.output.width, layout.hidden), a, call.reversed, call.output.align);
   } else if (training) {
     context->outputs_ = Buffer<T>(checked_product(batch.records(), layout.hidden));
     context->y_ = row_map(context->outputs_.data(), layout.hidden, compacted(a), false);
@@ -196,7 +199,7 @@ std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& c
   if (y && a.masked())
     fill_masked(y, layout.hidden, call);
   else if (y && aligned)
-    zero_after_lengths(y, layout.hidden, a);
+    zero_after_lengths(y, layout.hidden, or_else(call.output.width, layout.hidden), a);
   return context;
 }
 
@@ -215,12 +218,13 @@ void recurrent_backward(RecurrentContext<T>& context, const RecurrentGradients<T
   args.saved = context.saved_.data();
   std::copy_n(call.initial, kMaxStates, args.initial);
   Buffer<T> gathered;
+  const Index dy_width = or_else(g.dy_width, layout.hidden);
   if (g.dy && a.masked() && call.output.hold) {
     gathered = Buffer<T>(checked_product(context.batch_.records(), layout.hidden));
-    gather_held(g.dy, layout.hidden, call, gathered.data());
+    gather_held(g.dy, layout.hidden, dy_width, call, gathered.data());
     args.dy = row_map<const T>(gathered.data(), layout.hidden, compacted(a), false);
   } else if (g.dy) {
-    args.dy = output_map(g.dy, layout.hidden, a, call.reversed, call.output.align);
+    args.dy = output_map(g.dy, dy_width, a, call.reversed, call.output.align);
   }
   std::copy_n(g.d_final, kMaxStates, args.d_final);
   if (g.dx) {

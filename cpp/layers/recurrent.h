@@ -38,6 +38,7 @@ RowMap<T> row_map(T* data, Index features, const Arrangement& a, bool reversed);
 struct OutputRule {
   bool hold = false;   // at masked steps the output before them is repeated (Keras' rule), not 0
   bool align = false;  // reversed: each output lies where its input does, not in the order read
+  Index width = 0;     // elements from one row of y to the next, so that two calls may share an array; 0: H
 };
 
 template <class T>
@@ -80,6 +81,7 @@ class RecurrentContext {
 template <class T>
 struct RecurrentGradients {
   const T* dy = nullptr;  // like y
+  Index dy_width = 0;     // elements from one row of dy to the next; 0: H
   const T* d_final[kMaxStates] = {};
   T* dx = nullptr;
   T* d_initial[kMaxStates] = {};

@@ -81,6 +81,7 @@ def lstm(
     mask: npt.NDArray[np.bool_] | None = None,
     hold: bool = False,
     align: bool = False,
+    out: Array | None = None,
 ) -> tuple[Sequences, State, Context | None]:
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers, Schmidhuber & Cummins 2000).
 
@@ -100,6 +101,7 @@ def lstm(
             them. Holes, padding on either side and sequences of masked steps only are all alike. Not with lengths.
         hold: y at a masked step is the output before it in the order read (0 if there is none), not 0.
         align: with reverse, y lies at the step it belongs to, not in the order read.
+        out: where y is written (the values of a Ragged); its features must be neighbours, its rows may lie apart.
 
     Returns:
         y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence
@@ -114,7 +116,7 @@ def lstm(
     ((1, 3, 1), True)
     """
     return _forward("lstm", x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences, mask, hold, align)  # fmt: skip
+                    return_sequences, mask, hold, align, out)  # fmt: skip
 
 
 def gru(
@@ -133,6 +135,7 @@ def gru(
     mask: npt.NDArray[np.bool_] | None = None,
     hold: bool = False,
     align: bool = False,
+    out: Array | None = None,
 ) -> tuple[Sequences, State, Context | None]:
     """Gated recurrent unit (Cho et al. 2014).
 
@@ -145,7 +148,7 @@ def gru(
         state: initial `(h,)`, `[B, H]`; None: zeros.
         reset_after: where the reset gate acts.
         x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences,
-            mask, hold, align: as in `lstm`.
+            mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -160,7 +163,7 @@ def gru(
     """
     cell = "gru" if reset_after else "gru_reset_before"
     return _forward(cell, x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences, mask, hold, align)  # fmt: skip
+                    return_sequences, mask, hold, align, out)  # fmt: skip
 
 
 def rnn(
@@ -177,6 +180,7 @@ def rnn(
     mask: npt.NDArray[np.bool_] | None = None,
     hold: bool = False,
     align: bool = False,
+    out: Array | None = None,
 ) -> tuple[Sequences, State, Context | None]:
     """Simple recurrent network (Elman 1990): `h' = f(x·W + h·R + b)`.
 
@@ -184,7 +188,7 @@ def rnn(
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         x, lengths, time_major, reverse, activation, training, return_sequences,
-            mask, hold, align: as in `lstm`.
+            mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -197,7 +201,7 @@ def rnn(
     [0.5, 1.0]
     """
     return _forward("elman", x, params, state, lengths, time_major, reverse, activation, "sigmoid", training,
-                    return_sequences, mask, hold, align)  # fmt: skip
+                    return_sequences, mask, hold, align, out)  # fmt: skip
 
 
 def lstm_backward(
@@ -349,6 +353,15 @@ def _weights(cell: str, params: Params, names: tuple[str, ...]) -> _core.Recurre
     return _core.RecurrentWeights(cell, *contiguous)
 
 
+def even_rows(a: Array) -> bool:
+    """Whether the features of `a` are neighbours and its rows lie evenly, as in a slice of the last axis."""
+    if a.ndim < 2 or a.strides[-1] != a.itemsize or a.strides[-2] < a.shape[-1] * a.itemsize:
+        return False
+    return a.strides[-2] % a.itemsize == 0 and all(
+        a.strides[i] == a.strides[i + 1] * a.shape[i + 1] for i in range(a.ndim - 2)
+    )
+
+
 def _contiguous(a: Array) -> Array:
     """`a`, copied only if it must be; np.ascontiguousarray would also turn a scalar into a vector."""
     return a if a.flags.c_contiguous else np.ascontiguousarray(a)
@@ -373,6 +386,7 @@ def _forward(
     mask: npt.NDArray[np.bool_] | None,
     hold: bool,
     align: bool,
+    out: Array | None,
 ) -> tuple[Sequences, State, Context | None]:
     weights = _weights(cell, params, ("kernel", "recurrent_kernel", "bias"))
     values, offsets = (x.values, x.offsets) if isinstance(x, Ragged) else (x, None)
@@ -396,6 +410,7 @@ def _forward(
         None if mask is None else np.ascontiguousarray(mask),
         hold,
         align,
+        out,
     )
     if offsets is not None and return_sequences:
         return _ragged(y, offsets), tuple(final), ctx
@@ -446,7 +461,7 @@ def _backward(
             raise ValueError(f"dy must be a numpy array, a Ragged or None, got {_describe(values)}")
         if isinstance(dy, Ragged) and (offsets is None or not np.array_equal(offsets, dy.offsets)):
             raise ValueError("dy must have the lengths of y")
-        values = _contiguous(values)
+        values = values if ctx.sequences and even_rows(values) else _contiguous(values)
     states = _states(dstate, ctx.states, "dstate")
     arrays = None if out is None else list(out)
     dx, d_initial, kernel, recurrent_kernel, bias = _core.recurrent_backward(ctx, values, states, need_dx, True, arrays)

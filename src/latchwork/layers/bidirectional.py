@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latchwork import _core
 from latchwork.layers.arguments import Shape, as_array
 from latchwork.layers.base import Batch, fixed
 from latchwork.layers.dense import like, values_of
@@ -25,6 +26,7 @@ class _Context(NamedTuple):
     backward: Any
     outputs: tuple[NDArray[Any], NDArray[Any]] | None
     given_state: bool
+    whole: NDArray[Any] | None  # a concatenated y, which backward reads: locked until then
 
 
 class Bidirectional(Wrapper):
@@ -151,15 +153,20 @@ class Bidirectional(Wrapper):
                     f"{self.name}: initial_state must be a list of {count} arrays, forward first, got {len(given)}"
                 )
             states = [given[: ahead.state_count], given[ahead.state_count :]]
-        y, final, ctx = ahead.advance(x, states[0], mask, training=training, step=step)
-        y_back, final_back, ctx_back = back.advance(x, states[1], mask, training=training, step=step)
+        whole, first, second = self._halves(x)
+        y, final, ctx = ahead.advance(x, states[0], mask, training=training, step=step, out=first)
+        y_back, final_back, ctx_back = back.advance(x, states[1], mask, training=training, step=step, out=second)
+        if whole is not None and training:
+            whole = whole.view()
+            whole.flags.writeable = False
         ctx = _Context(
             ctx._replace(given_state=initial_state is not None),
             ctx_back._replace(given_state=initial_state is not None),
             (values_of(y), values_of(y_back)) if self.merge_mode == "mul" else None,
             given_state=False,
+            whole=whole,
         ) if training else None  # fmt: skip
-        return self._merge(y, y_back), [*final, *final_back], ctx
+        return self._merge(y, y_back, whole), [*final, *final_back], ctx
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
         parts = list(dy) if isinstance(dy, (list, tuple)) else [dy]
@@ -176,6 +183,8 @@ class Bidirectional(Wrapper):
             assert isinstance(layer, Recurrent)
             own, d_states = d_states[: layer.state_count], d_states[layer.state_count :]
             found.append(layer.backward(inner, [grad, *own] if self.return_state else grad, need_dx=need_dx))
+        if ctx.whole is not None:
+            ctx.whole.flags.writeable = True
         if not isinstance(found[0], list):
             return _added(*found)
         dx, back = _added(found[0][0], found[1][0]), found[0][1:] + found[1][1:]
@@ -183,7 +192,18 @@ class Bidirectional(Wrapper):
 
     # ---- merging, and its gradient ------------------------------------------------------------------------------
 
-    def _merge(self, y: Batch, y_back: Batch) -> Any:
+    def _halves(self, x: Batch) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]:
+        """For concatenated sequences: y, and the parts of it that the directions write."""
+        if self.merge_mode != "concat" or not self.return_sequences:
+            return None, None, None
+        units = self.forward_layer.units
+        shape = (*values_of(x).shape[:-1], units + self.backward_layer.units)
+        whole = _core.empty(shape, self.dtype == np.float64)
+        return whole, whole[..., :units], whole[..., units:]
+
+    def _merge(self, y: Batch, y_back: Batch, whole: NDArray[Any] | None) -> Any:
+        if whole is not None:
+            return like(y, whole)
         a, b = values_of(y), values_of(y_back)
         if self.merge_mode is None:
             return [y, y_back]
@@ -203,7 +223,7 @@ class Bidirectional(Wrapper):
             if grad.shape[-1:] != (units + self.backward_layer.units,):
                 width = units + self.backward_layer.units
                 raise ValueError(f"{self.name}: dy must have {width} features as y has, got shape {grad.shape}")
-            return [like(dy, grad[..., :units].copy()), like(dy, grad[..., units:].copy())]
+            return [like(dy, grad[..., :units]), like(dy, grad[..., units:])]
         if self.merge_mode == "mul":
             a, b = outputs
             if grad.shape != a.shape:
@@ -214,5 +234,5 @@ class Bidirectional(Wrapper):
 
 
 def _added(a: Any, b: Any) -> Any:
-    """dx of both directions: forward + backward."""
-    return None if a is None else like(a, values_of(a) + values_of(b))
+    """dx of both directions: forward + backward, in place of the first."""
+    return None if a is None else like(a, np.add(values_of(a), values_of(b), out=values_of(a)))

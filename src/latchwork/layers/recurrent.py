@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core, initializers
 from latchwork.data.series import as_count
+from latchwork.functional import even_rows
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
 from latchwork.layers.base import Layer, drawn, last_size
@@ -182,15 +183,25 @@ class Recurrent(Layer):
         return ([y, *states] if self.return_state else y), ctx
 
     def advance(
-        self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
+        self,
+        x: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        *,
+        training: bool,
+        step: int | None = None,
+        out: NDArray[Any] | None = None,
     ) -> tuple[Any, list[Any], Any]:
-        """(y, final states, ctx), whatever the layer returns; backward on this ctx gives no gradient of the states."""
+        """(y, final states, ctx), whatever the layer returns; backward on this ctx gives no gradient of the states.
+
+        out: where sequences are written, see `functional.lstm`.
+        """
         x = self._checked(x)
         if not isinstance(x, Ragged) and (x.ndim != 3 or x.shape[2] != self.variables[0].shape[0]):
             self.y_shape(x.shape[1:])
         state = None if initial_state is None else self._state(initial_state, len(x))
         real = None if mask is None else as_mask(mask, x, self.name)
-        y, states, core = self._run(x, self._weights, state, mask=real, training=training, **self._options)
+        y, states, core = self._run(x, self._weights, state, mask=real, training=training, out=out, **self._options)
         silent = None
         if real is not None and not self.return_sequences:
             silent = silent_rows(real, x, at=(0 if self.go_backwards else -1) if self.zero_output_for_mask else None)
@@ -209,11 +220,17 @@ class Recurrent(Layer):
                 )
             dy, *rest = dy
             dstate = [None if d is None else as_array(d, "dstate", self.dtype) for d in rest]
-        grad = None if dy is None else like(dy, as_array(values_of(dy), "dy", self.dtype))
+        grad = None if dy is None else like(dy, self._as_rows(values_of(dy)))
         if grad is not None and ctx.silent is not None:
             grad = zeroed(values_of(grad), ctx.silent)
         grads = self._run_backward(ctx.core, grad, dstate, need_dx=need_dx, out=self._gradients)
         return [grads.x, *grads.state] if ctx.given_state else grads.x
+
+    def _as_rows(self, dy: Any) -> NDArray[Any]:
+        """dy as the core takes it: a slice of the features of an array is not copied."""
+        if type(dy) is np.ndarray and dy.dtype == self.dtype and even_rows(dy):
+            return dy
+        return as_array(dy, "dy", self.dtype)
 
     def _state(self, initial_state: Any, batch: int) -> tuple[NDArray[Any], ...]:
         """Keras' list of states (one array will do for one state) as the tuple the core takes."""
