@@ -117,6 +117,12 @@ def test_another_layer_on_the_way_back():
     check_gradients(built(check, None, 2), RNG.normal(size=(2, 4, 2)))
 
 
+def test_made_of_its_own_halves():
+    first = Bidirectional(GRU(3, name="words"))
+    again = Bidirectional(first.forward_layer, backward_layer=first.backward_layer)
+    assert [layer.name for layer in again.inner] == ["forward_words", "backward_words"]
+
+
 def test_weights_given():
     pattern = Bidirectional(GRU(3))
     pattern.build((None, None, 2))

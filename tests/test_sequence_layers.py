@@ -240,6 +240,10 @@ def test_time_distributed_dropout_and_embedding():
         (lambda: Flatten(data_format="channels_first"), "Flatten: data_format must be None"),
         (lambda: RepeatVector(0), "RepeatVector: n must be a whole number of at least 1, got 0"),
         (lambda: RepeatVector(2)(np.ones((2, 3, 4))), r"repeat_vector: x must be \(B, F\), got \(B, 3, 4\)"),
+        (
+            lambda: TimeDistributed(Dense(3, dtype="float64"), dtype="float32"),
+            "TimeDistributed: dtype must be that of layer 'dense', float64",
+        ),
         (lambda: TimeDistributed(3), "TimeDistributed: layer must be a layer, got 3"),
         (lambda: TimeDistributed(LSTM(3, return_state=True)), "TimeDistributed: layer must return one array"),
         (

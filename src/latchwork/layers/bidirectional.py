@@ -69,8 +69,8 @@ class Bidirectional(Wrapper):
         if merge_mode in ("sum", "mul", "ave") and layer.units != back.units:
             raise ValueError(f"Bidirectional: units must be the same for merge_mode={merge_mode!r}")
         self.merge_mode = None if merge_mode is None else resolve("merge_mode", merge_mode, MERGE_MODES)
-        self.forward_layer = layer.copied(f"forward_{layer.name}", align=False)
-        self.backward_layer = back.copied(f"backward_{back.name}", align=True)
+        self.forward_layer = self.layer = layer.copied(_prefixed("forward_", layer.name), align=False)
+        self.backward_layer = back.copied(_prefixed("backward_", back.name), align=True)
         self.weights = None  # those given become the variables' first values and are configuration no longer
         self._first_weights = weights
         common = {"input_shape": layer.input_shape, **common}
@@ -231,6 +231,11 @@ class Bidirectional(Wrapper):
             return [like(dy, grad * b), like(dy, grad * a)]
         both = like(dy, grad * grad.dtype.type(0.5) if self.merge_mode == "ave" else grad)
         return [both, both]
+
+
+def _prefixed(prefix: str, name: str) -> str:
+    """As Keras names them; made of its own halves, a Bidirectional keeps their names."""
+    return name if name.startswith(prefix) else prefix + name
 
 
 def _added(a: Any, b: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from latchwork.layers.arena import Arena
-from latchwork.layers.arguments import Shape, as_array, shape_text
+from latchwork.layers.arguments import Shape, as_array, as_dtype, shape_text
 from latchwork.layers.base import Batch, Layer
 from latchwork.layers.dense import like, values_of
 from latchwork.ragged import Ragged
@@ -25,8 +25,10 @@ class Wrapper(Layer):
                 raise ValueError(f"{owner}: layer must be a layer, got {layer!r}")
             if layer._model is not None or layer.built:
                 raise ValueError(f"{owner}: layer {layer.name!r} is in use already: give a new one")
-            if layer.given_dtype is not None:
-                common = {"dtype": layer.given_dtype, **common}
+            if layer.given_dtype is not None and common.get("dtype") is None:
+                common = {**common, "dtype": layer.given_dtype}
+            if layer.given_dtype is not None and as_dtype(common["dtype"], owner) != layer.given_dtype:
+                raise ValueError(f"{owner}: dtype must be that of layer {layer.name!r}, {layer.given_dtype}")
         super().__init__(**common)
         self.inner = inner
         self.trainable = self.trainable and all(layer.trainable for layer in inner)
