@@ -11,14 +11,14 @@ CPP = ROOT / "cpp"
 PACKAGE = ROOT / "src" / "latchwork"
 
 # Each may include what stands before it (and itself).
-CPP_FLOORS = ("base", "simd", "kernels", "cpu", "runtime", "sequence", "layers", "bindings")
+CPP_FLOORS = ("base", "simd", "kernels", "cpu", "runtime", "sequence", "layers", "model", "bindings")
 FREESTANDING = {"cstddef", "cstdint", "immintrin.h", "arm_neon.h"}
 GENERATED = {"cell_list.inc", "isa_list.inc"}
 
 # Each may import what stands before it (and itself); names are modules or packages of latchwork.
 PYTHON_FLOORS = (
     ("_core", "_version"),
-    ("names",),
+    ("names", "config"),
     ("cpu", "random", "ragged", "progress"),
     ("functional", "initializers", "losses", "optimizers"),
     ("metrics",),

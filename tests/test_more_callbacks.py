@@ -1,13 +1,20 @@
-"""CSVLogger, LearningRateScheduler, ReduceLROnPlateau, TerminateOnNaN: Keras' rules."""
+"""CSVLogger, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau, TerminateOnNaN: Keras' rules."""
 
 import csv
 
 import numpy as np
 import pytest
 
-from latchwork.callbacks import CSVLogger, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau, TerminateOnNaN
+from latchwork.callbacks import (
+    CSVLogger,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)  # fmt: skip
 from latchwork.layers import Dense
-from latchwork.models import Sequential
+from latchwork.models import Sequential, load_model
 
 X = np.arange(12.0).reshape(6, 2) / 10
 Y = X[:, :1] - X[:, 1:]
@@ -78,6 +85,50 @@ def test_reduce_on_plateau_says_so(capsys):
     assert "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.5." in capsys.readouterr().err
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def checkpoints(folder, losses, **options):
+    """The files of epochs whose figures are `losses`."""
+    script = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(loss=losses[epoch]))
+    callback = ModelCheckpoint(folder / "{epoch:02d}-{loss:.1f}.safetensors", "loss", **options)
+    model().fit(X, Y, batch_size=2, epochs=len(losses), callbacks=[script, callback], verbose=0)
+    return [name.removesuffix(".safetensors") for name in names(folder)]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, ["01-3.0", "02-4.0", "03-2.0", "04-2.0"]),
+        ({"save_best_only": True}, ["01-3.0", "03-2.0"]),
+        ({"save_best_only": True, "mode": "max"}, ["01-3.0", "02-4.0"]),
+        ({"save_best_only": True, "initial_value_threshold": 2.5}, ["03-2.0"]),
+        ({"save_weights_only": True}, ["01-3.0", "02-4.0", "03-2.0", "04-2.0"]),
+    ],
+)
+def test_model_checkpoint(options, wanted, tmp_path):
+    assert checkpoints(tmp_path, [3.0, 4.0, 2.0, 2.0], **options) == wanted
+
+
+def test_model_checkpoint_holds_the_model_of_its_epoch(tmp_path, capsys):
+    net = model()
+    seen = []
+    spy = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(net.predict(X)))
+    path = tmp_path / "{epoch}.safetensors"
+    net.fit(X, Y, epochs=2, callbacks=[spy, ModelCheckpoint(path, verbose=1)], verbose=0)
+    for epoch in range(2):
+        found = load_model(tmp_path / f"{epoch + 1}.safetensors")
+        assert np.array_equal(found.predict(X), seen[epoch])
+        assert f"Epoch {epoch + 1}: saving model to " in capsys.readouterr().err or epoch
+
+
+def test_model_checkpoint_by_batches(tmp_path):
+    callback = ModelCheckpoint(tmp_path / "{epoch}.safetensors", save_freq=2)
+    model().fit(X, Y, batch_size=2, epochs=3, callbacks=callback, verbose=0)  # batches 2, 4, 6, 8
+    assert names(tmp_path) == ["1.safetensors", "2.safetensors", "3.safetensors"]
+
+
 def test_terminate_on_nan():
     x = X.copy()
     x[3] = np.inf
@@ -102,6 +153,19 @@ def test_terminate_on_nan():
         (
             lambda: model().fit(X, Y, callbacks=LearningRateScheduler(lambda epoch: -1.0), verbose=0),
             "learning_rate must be",
+        ),
+        (lambda: ModelCheckpoint("m.keras"), r"ModelCheckpoint: filepath must end in .*got 'm.keras'"),
+        (
+            lambda: ModelCheckpoint("m.safetensors", save_freq=0),
+            "save_freq must be 'epoch' or a number of batches",
+        ),
+        (
+            lambda: model().fit(X, Y, callbacks=ModelCheckpoint("{acc}.safetensors"), verbose=0),
+            "ModelCheckpoint: filepath may name epoch, loss, got 'acc' in",
+        ),
+        (
+            lambda: model().fit(X, Y, callbacks=ModelCheckpoint("m.safetensors", save_best_only=True), verbose=0),
+            "ModelCheckpoint: monitor must be a figure of this run, loss, got 'val_loss'",
         ),
         (lambda: ReduceLROnPlateau(factor=1.0), "ReduceLROnPlateau: factor must lie between 0 and 1, got 1.0"),
         (lambda: ReduceLROnPlateau(min_lr=-1), "ReduceLROnPlateau: min_lr must be 0 or more, got -1"),

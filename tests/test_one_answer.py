@@ -90,6 +90,20 @@ def test_threads_and_isas_where_work_is_split(cell, shape, dtype):
                 assert_same_bits(answer(p), wanted)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_backward_elsewhere_than_forward(cell):
+    """A context may be used on another ISA and with other threads than it was made with."""
+    p = problem(cell, 9, 8, 5, 21)
+    wanted = answer(p)
+    for there in ISAS:
+        with using(isa=ISAS[0], threads=2):
+            _, _, ctx = p.cell.run(p.x, p.parameters, p.state, lengths=p.lengths)
+        with using(isa=there, threads=3):
+            gradients = p.cell.backward(ctx, p.dy, p.d_state)
+        assert_bits(gradients.x, wanted.dx, "dx")
+        assert_bits(gradients.recurrent_kernel, wanted.recurrent_kernel, "recurrent_kernel")
+
+
 @given(problems(), st.sampled_from(THREADS))
 def test_every_legal_plan(p, threads):
     """Fused or hoisted input products, split over rows or units, strips of any height: forced, not hoped for."""

@@ -1,11 +1,14 @@
 """stateful=True: the last state of a row is the first of the same row in the next batch; the model carries it."""
 
+import os
+
 import numpy as np
 import pytest
 
 import latchwork as lw
-from latchwork.layers import GRU, LSTM, Dense, SimpleRNN
-from latchwork.models import Sequential
+from latchwork import _core
+from latchwork.layers import GRU, LSTM, RNN, Bidirectional, Dense, GRUCell, SimpleRNN, TimeDistributed
+from latchwork.models import Sequential, load_model
 from layer_checks import assert_same
 
 RNG = np.random.default_rng(2)
@@ -127,6 +130,32 @@ def test_masked_steps_pass_the_state_on():
     model.predict(padded)
     model.predict(np.full((2, 3, 2), 9, np.float32))
     assert_same(model.predict(x[:, 4:]), whole)
+
+
+def test_in_files(tmp_path):
+    """The configuration is saved, what is carried is not; C++ has streams instead."""
+    path = tmp_path / "m.safetensors"
+    model = used()
+    model.save(path)
+    loaded, x = load_model(path), batch(2)
+    assert loaded.layers[0].stateful
+    model.reset_states()
+    assert_same(loaded.predict(x), model.predict(x))
+    with pytest.raises(ValueError, match="stateful must be false"):
+        _core.Model(os.fsencode(path))
+
+
+@pytest.mark.parametrize(
+    "layer", [lambda: Bidirectional(GRU(3)), lambda: RNN(GRUCell(3)), lambda: TimeDistributed(Dense(2))]
+)
+def test_what_no_file_can_hold_says_so(layer, tmp_path):
+    model = model_of(layer())
+    with pytest.raises(ValueError, match="cannot be saved: a file holds LSTM, GRU"):
+        model.save(tmp_path / "m.safetensors")
+    model.save_weights(tmp_path / "w.safetensors")
+    other = model_of(layer())
+    other.load_weights(tmp_path / "w.safetensors")
+    assert_same(other.predict(X := batch(2)), model.predict(X))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ namespace latchwork {
 
 void bind_cpu(py::module_& m);
 void bind_embedding(py::module_& m);
+void bind_model(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_training(py::module_& m);
@@ -34,10 +35,13 @@ PYBIND11_MODULE(_core, m) {
       if (raised) std::rethrow_exception(raised);
     } catch (const latchwork::Interrupted&) {
       if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+    } catch (const latchwork::FileError& error) {  // FileNotFoundError, PermissionError, ... by its errno
+      PyErr_SetObject(PyExc_OSError, pybind11::make_tuple(error.code(), error.what()).ptr());
     }
   });
   latchwork::bind_cpu(m);
   latchwork::bind_embedding(m);
+  latchwork::bind_model(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);
   latchwork::bind_training(m);

@@ -63,9 +63,9 @@ struct Layer<T>::Content {
     bias = given.bias ? checked_product(info.biases, columns) : 0;
     values.resize(checked_bytes(kernel + recurrent_kernel + bias, 1), T(0));
     T* const data = values.data();
-    weights = std::make_unique<Weights<T>>(
-        cell, given.input, given.hidden,
-        Parameters<T>{data, recurrent ? data + kernel : nullptr, given.bias ? data + kernel + recurrent_kernel : nullptr});
+    weights = std::make_unique<Weights<T>>(cell, given.input, given.hidden,
+                                           Parameters<T>{data, recurrent ? data + kernel : nullptr,
+                                                         given.bias ? data + kernel + recurrent_kernel : nullptr});
   }
 
   const Weights<T>& prepared(bool backward) {
@@ -127,7 +127,8 @@ std::span<T> Layer<T>::kernel() noexcept {
 
 template <class T>
 std::span<T> Layer<T>::recurrent_kernel() noexcept {
-  return parameters().subspan(static_cast<std::size_t>(content_->kernel), static_cast<std::size_t>(content_->recurrent_kernel));
+  return parameters().subspan(static_cast<std::size_t>(content_->kernel),
+                              static_cast<std::size_t>(content_->recurrent_kernel));
 }
 
 template <class T>
@@ -142,12 +143,14 @@ void Layer<T>::changed() noexcept {
 }
 
 template <class T>
-void Layer<T>::forward(const Sequences<const T>& x, T* y, const States<const T>& initial, const States<T>& final) const {
+void Layer<T>::forward(const Sequences<const T>& x, T* y, const States<const T>& initial,
+                       const States<T>& final) const {
   content_->run(x, y, initial, final, false);
 }
 
 template <class T>
-Recording<T> Layer<T>::record(const Sequences<const T>& x, T* y, const States<const T>& initial, const States<T>& final) const {
+Recording<T> Layer<T>::record(const Sequences<const T>& x, T* y, const States<const T>& initial,
+                              const States<T>& final) const {
   if (!y && x.batch * x.steps > 0) throw Error("y must be given: backward reads it");
   using Kept = typename Recording<T>::Content;
   return Recording<T>(std::make_unique<Kept>(Kept{content_->run(x, y, initial, final, true), content_.get()}));
@@ -191,7 +194,8 @@ template <class T>
 void Stream<T>::step(const T* x, T* y) {
   States<const T> before{};
   States<T> after{};
-  for (int i = 0; i < content_->layer->states(); ++i) before[static_cast<std::size_t>(i)] = after[static_cast<std::size_t>(i)] = content_->state(i);
+  for (int i = 0; i < content_->layer->states(); ++i)
+    before[static_cast<std::size_t>(i)] = after[static_cast<std::size_t>(i)] = content_->state(i);
   content_->layer->forward({.data = x, .batch = content_->rows, .steps = 1}, y, before, after);
 }
 
@@ -203,19 +207,20 @@ void Stream<T>::reset() noexcept {
 template <class T>
 std::span<T> Stream<T>::state(int index) {
   const int count = content_->layer->states();
-  if (index < 0 || index >= count) throw Error("index must be within [0, " + std::to_string(count) + "), got " + std::to_string(index));
+  if (index < 0 || index >= count)
+    throw Error("index must be within [0, " + std::to_string(count) + "), got " + std::to_string(index));
   return {content_->state(index), static_cast<std::size_t>(content_->rows * content_->layer->options().hidden)};
 }
 
 template <class T>
 Recording<T>::Recording(std::unique_ptr<Content> content) : content_(std::move(content)) {}
 
-#define LATCHWORK_MOVES(Class)                         \
-  template <class T>                                   \
-  Class<T>::Class(Class&&) noexcept = default;         \
-  template <class T>                                   \
+#define LATCHWORK_MOVES(Class)                               \
+  template <class T>                                         \
+  Class<T>::Class(Class&&) noexcept = default;               \
+  template <class T>                                         \
   Class<T>& Class<T>::operator=(Class&&) noexcept = default; \
-  template <class T>                                   \
+  template <class T>                                         \
   Class<T>::~Class() = default;
 LATCHWORK_MOVES(Recording)
 LATCHWORK_MOVES(Layer)

@@ -4,3 +4,4 @@
 #include "latchwork/cpu.h"
 #include "latchwork/error.h"
 #include "latchwork/layer.h"
+#include "latchwork/model.h"

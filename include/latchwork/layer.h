@@ -41,16 +41,18 @@ struct Sequences {
   bool reversed = false;  // read from each sequence's last real step backwards; outputs are in the order read
 };
 
-// A cell's states in its order (LSTM: h, c; the others: h), each [B, H]. Null: zeros where read, not wanted where written.
+// A cell's states in its order (LSTM: h, c; the others: h), each [B, H]. Null: zeros where read, not wanted where
+// written.
 template <class T>
 using States = std::array<T*, 4>;
 
-// What backward reads and writes. Gradients of x and of initial states are overwritten; those of parameters are added to.
+// What backward reads and writes. Gradients of x and of initial states are overwritten; those of parameters are added
+// to.
 template <class T>
 struct LayerGradients {
-  const T* dy = nullptr;        // like y; null: zero
+  const T* dy = nullptr;         // like y; null: zero
   States<const T> d_final = {};  // of the final states; null: zero
-  T* dx = nullptr;              // like x; null: not wanted
+  T* dx = nullptr;               // like x; null: not wanted
   States<T> d_initial = {};
   T* d_parameters = nullptr;  // like Layer::parameters(); null: not wanted
 };
@@ -97,7 +99,8 @@ class Layer {
   // y: [B, T, H], arranged as x, zeros beyond a length; null: only final states are wanted. Final states are those at
   // the last real step; a sequence of no steps passes its initial state through. Safe from several threads at once.
   // Throws Error for lengths outside [0, T] or negative sizes.
-  void forward(const Sequences<const T>& x, T* y, const States<const T>& initial = {}, const States<T>& final = {}) const;
+  void forward(const Sequences<const T>& x, T* y, const States<const T>& initial = {},
+               const States<T>& final = {}) const;
 
   // The same, keeping what backward needs. y must be given and stay unchanged until backward.
   [[nodiscard]] Recording<T> record(const Sequences<const T>& x, T* y, const States<const T>& initial = {},
@@ -120,9 +123,9 @@ class Stream {
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
-  void step(const T* x, T* y);          // x [rows, I] -> y [rows, H]
-  void reset() noexcept;                // states to zero
-  std::span<T> state(int index);        // [rows, H], to read or write between steps; throws Error beyond states()
+  void step(const T* x, T* y);    // x [rows, I] -> y [rows, H]
+  void reset() noexcept;          // states to zero
+  std::span<T> state(int index);  // [rows, H], to read or write between steps; throws Error beyond states()
 
  private:
   struct Content;

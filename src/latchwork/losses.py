@@ -290,6 +290,9 @@ _NAMES: dict[str, type[Loss]] = {
     "SparseCategoricalCrossentropy": SparseCategoricalCrossentropy,
 }
 
+# By the names that files use.
+CLASSES = {known.__name__: known for known in _NAMES.values()}
+
 
 def get(identifier: str | Loss) -> Loss:
     """Return the loss of a name, as Keras has them ("mse", "MSE", "mean_squared_error", ...), or the object itself.

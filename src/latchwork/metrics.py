@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _core, losses
@@ -218,7 +217,7 @@ class AccuracyByShape(Metric):
         return self._categorical
 
 
-_NAMES: dict[str, Callable[[str], Metric]] = {
+_NAMES: dict[str, type[Any]] = {
     "mse": MeanSquaredError,
     "mae": MeanAbsoluteError,
     "rmse": RootMeanSquaredError,
@@ -248,6 +247,9 @@ _NAMES: dict[str, Callable[[str], Metric]] = {
     "SparseCategoricalCrossentropy": SparseCategoricalCrossentropy,
 }
 
+# By the names that files use.
+CLASSES = {known.__name__: known for known in _NAMES.values()}
+
 
 def get(identifier: str | Metric) -> Metric:
     """Return a new metric of a name, which it keeps as its own ("mse" stays "mse" in histories), or the object itself.
@@ -263,4 +265,5 @@ def get(identifier: str | Metric) -> Metric:
         return identifier
     if not isinstance(identifier, str):
         raise ValueError(f"metric must be a name or a Metric, got {identifier!r}")
-    return _NAMES[resolve("metric", identifier, _NAMES)](identifier)
+    metric: Metric = _NAMES[resolve("metric", identifier, _NAMES)](identifier)
+    return metric

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -335,7 +335,10 @@ class AdamW(Adam):
     weight_decay: float | None = field(default=0.004, kw_only=True)
 
 
-_NAMES: dict[str, Callable[[], Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
+_NAMES: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
+
+# By the names that files use.
+CLASSES = {known.__name__: known for known in _NAMES.values()}
 
 
 def get(identifier: str | Optimizer) -> Optimizer:

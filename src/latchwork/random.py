@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import _core
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()
 _seed: int | None = None
+_times_set = 0
 _streams = 0
 
 
@@ -51,10 +53,10 @@ def set_seed(n: int) -> None:
         >>> seed(), next_stream(), next_stream()
         (7, 0, 1)
     """
-    global _seed, _streams
+    global _seed, _streams, _times_set
     number = _integer("seed", n, 64)
     with _lock:
-        _seed, _streams = number, 0
+        _seed, _streams, _times_set = number, 0, _times_set + 1
 
 
 def seed() -> int:
@@ -70,6 +72,23 @@ def seed() -> int:
         if _seed is None:
             _seed = int.from_bytes(os.urandom(8), "little")
         return _seed
+
+
+def resumed(saved: int) -> Callable[[], int]:
+    """Return a function that gives the seed `saved` until `set_seed` is called again, then the global one.
+
+    Training that goes on from a file shuffles as it would have done without the interruption.
+
+    Example:
+        >>> seed_of_model = resumed(5)
+        >>> seed_of_model()
+        5
+        >>> set_seed(3)
+        >>> seed_of_model()
+        3
+    """
+    number, times = _integer("seed", saved, 64), _times_set
+    return lambda: number if _times_set == times else seed()
 
 
 def next_stream() -> int:

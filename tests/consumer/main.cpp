@@ -47,7 +47,8 @@ bool trains() {
   latchwork::Layer<double> head({.cell = "dense", .input = hidden, .hidden = 1, .activation = "linear"});
   fill(lstm.parameters(), 0.4);
   fill(head.parameters(), 0.4);
-  std::vector<double> x(batch * steps), target(batch), y(batch * steps * hidden), h(batch * hidden), out(batch), dout(batch), dh(batch * hidden);
+  std::vector<double> x(batch * steps), target(batch), y(batch * steps * hidden), h(batch * hidden), out(batch),
+      dout(batch), dh(batch * hidden);
   double first = 0, last = 0;
   for (int iteration = 0; iteration < 300; ++iteration) {
     lstm.changed();
@@ -55,7 +56,8 @@ bool trains() {
     fill(std::span(x), 1.0);
     for (std::int64_t b = 0; b < batch; ++b) {
       target[static_cast<std::size_t>(b)] = 0;
-      for (std::int64_t t = 0; t < steps; ++t) target[static_cast<std::size_t>(b)] += x[static_cast<std::size_t>(b * steps + t)] / 3;
+      for (std::int64_t t = 0; t < steps; ++t)
+        target[static_cast<std::size_t>(b)] += x[static_cast<std::size_t>(b * steps + t)] / 3;
     }
     auto tape = lstm.record({.data = x.data(), .batch = batch, .steps = steps}, y.data(), {}, {h.data()});
     auto head_tape = head.record({.data = h.data(), .batch = batch, .steps = 1}, out.data());
@@ -93,8 +95,10 @@ bool refuses_bad_arguments() {
   return refuses([] { latchwork::Layer<float>({.cell = "lstn", .input = 1, .hidden = 1}); }, "lstn") &
          refuses([] { latchwork::Layer<float>({.input = 1, .hidden = 0}); }, "hidden") &
          refuses([] { latchwork::Layer<float>({.input = 1, .hidden = 1, .activation = "tan"}); }, "activation") &
-         refuses([&] { gru.forward({.data = x.data(), .batch = 2, .steps = 4, .lengths = lengths}, y.data()); }, "lengths") &
-         refuses([&] { latchwork::Stream<float>(gru, 0); }, "rows") & refuses([] { latchwork::use_isa("avx1024"); }, "avx1024") &
+         refuses([&] { gru.forward({.data = x.data(), .batch = 2, .steps = 4, .lengths = lengths}, y.data()); },
+                 "lengths") &
+         refuses([&] { latchwork::Stream<float>(gru, 0); }, "rows") &
+         refuses([] { latchwork::use_isa("avx1024"); }, "avx1024") &
          refuses([] { latchwork::set_num_threads(0); }, "threads");
 }
 

@@ -1,7 +1,7 @@
 """Hooks into training, with Keras' names, arguments and defaults."""
 
 from latchwork.callbacks.base import Callback, CallbackList, History, LambdaCallback
-from latchwork.callbacks.monitors import EarlyStopping, ReduceLROnPlateau
+from latchwork.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from latchwork.callbacks.others import CSVLogger, LearningRateScheduler, TerminateOnNaN
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]

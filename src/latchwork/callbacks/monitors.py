@@ -1,8 +1,9 @@
-"""Callbacks that watch one figure: EarlyStopping, ReduceLROnPlateau."""
+"""Callbacks that watch one figure: EarlyStopping, ReduceLROnPlateau, ModelCheckpoint."""
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 from typing import Any
 
@@ -160,3 +161,73 @@ class ReduceLROnPlateau(_Monitor):
                 if self.verbose:
                     told = f"reducing learning rate to {optimizer.learning_rate}"
                     print(f"Epoch {epoch + 1}: ReduceLROnPlateau {told}.", file=sys.stderr)
+
+
+class ModelCheckpoint(_Monitor):
+    """Save the model after each epoch, or each `save_freq` batches.
+
+    filepath: ends in ".safetensors"; "{epoch:02d}-{val_loss:.3f}.safetensors" is filled with the epoch, counted from 1,
+    and its figures. save_best_only: only when `monitor` is better than at every save before (initial_value_threshold:
+    than this); mode as in EarlyStopping. save_weights_only: `save_weights`, else `save`. verbose=1 says so on stderr.
+    A file is replaced at once or left as it was. Arguments, defaults and rules are Keras'.
+
+    Raises ValueError for another suffix or save_freq and, in training, a `monitor` that is not among the figures.
+
+    >>> ModelCheckpoint("best.safetensors", save_best_only=True).monitor
+    'val_loss'
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, 0)
+        self.filepath = os.fspath(filepath)
+        if not self.filepath.endswith(".safetensors"):
+            raise ValueError(f'ModelCheckpoint: filepath must end in ".safetensors", got {self.filepath!r}')
+        if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(f"ModelCheckpoint: save_freq must be 'epoch' or a number of batches, got {save_freq!r}")
+        self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
+        self.save_freq, self.best = save_freq, initial_value_threshold
+        self._epoch = self._batches = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self.save_best_only:
+            self._check_monitor()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % int(self.save_freq) == 0:
+            self._save(logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(logs or {})
+
+    def _save(self, logs: dict[str, float]) -> None:
+        if self.save_best_only:
+            current = logs.get(self.monitor)
+            if current is None or not self._better(current, self.best):
+                return
+            self.best = current
+        try:
+            path = self.filepath.format(epoch=self._epoch + 1, **logs)
+        except KeyError as missing:
+            known = ", ".join(["epoch", *logs])
+            raise ValueError(f"ModelCheckpoint: filepath may name {known}, got {missing} in {self.filepath}") from None
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
+        if self.verbose:
+            print(f"Epoch {self._epoch + 1}: saving model to {path}", file=sys.stderr)

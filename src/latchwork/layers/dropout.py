@@ -36,15 +36,16 @@ class Dropout(Layer):
         self.seed = seed
 
     def _declare(self, input_shape: Shape) -> None:
-        self._seed = random.seed() if self.seed is None else self.seed
+        self.seed = random.seed() if self.seed is None else self.seed  # from now on that of `lw.set_seed` then
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self._checked(x)
         if not training or self.rate == 0.0:
             return x, None
+        assert self.seed is not None
         # alone, without a model that counts steps, every call draws anew
         number = random.next_stream() if step is None else step
-        y, kept = _core.dropout(values_of(x), self.rate, self._seed, number, self.number % 256)
+        y, kept = _core.dropout(values_of(x), self.rate, self.seed, number, self.number % 256)
         return like(x, y), kept
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:

@@ -52,6 +52,14 @@ class Compiled:
         _OWNERS[self.optimizer] = arena
         return arena.trainable_ranges()
 
+    def resume(self, arena: Arena, iterations: int, slots: dict[str, NDArray[Any]]) -> None:
+        """Go on from an optimizer's state that was kept; `slots` are as `optimizer.slot_names` says, [P] each."""
+        self.optimizer.build(arena.params.size, arena.dtype)
+        for name, values in slots.items():
+            self.optimizer.slots[name][...] = values
+        self.optimizer.iterations = iterations
+        _OWNERS[self.optimizer] = arena
+
 
 def named_metrics(given: Any) -> dict[str, Any]:
     """Metrics by the name that figures carry: the user's own spelling, or the object's name."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latchwork import random
 from latchwork.callbacks import CallbackList, History
 from latchwork.data import permutation
 from latchwork.models.batches import Batches, Rows
@@ -84,7 +83,7 @@ class Fit:
     def _rows(self, shuffle_number: int) -> Iterator[tuple[Rows, Rows]]:
         if not self.shuffle:
             return self.batches.in_order()
-        order = permutation(len(self.batches.x), seed=random.seed(), epoch=shuffle_number)
+        order = permutation(len(self.batches.x), seed=self.model._seed(), epoch=shuffle_number)
         return self.batches.shuffled(order)
 
     def _batch(self, x: Rows, y: Rows, epoch: int, batch: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from latchwork.layers.arena import Arena, Variable
 from latchwork.layers.arguments import Shape, as_batch_shape, as_dtype, check_fit, refuse
 from latchwork.layers.base import Layer, write_weights
 from latchwork.layers.input import Input
+from latchwork.models import saving
 from latchwork.models.batches import Rows
+from latchwork.models.saving import PathLike
 from latchwork.models.summary import summarize
 from latchwork.models.trainer import Trainer
 from latchwork.ragged import Ragged
@@ -50,6 +52,7 @@ class Sequential(Trainer):
         refuse("Sequential", others, {"trainable": True}, ("layers", "name", "dtype"))
         super().__init__()
         self.name = name
+        self.extras: dict[str, Any] = {}  # what travels in the model's file beside it
         self.layers: list[Layer] = []
         self._given_dtype = None if dtype is None else as_dtype(dtype, "Sequential")
         self._input: Shape | None = None  # of one sample, as the user said it
@@ -207,6 +210,49 @@ class Sequential(Trainer):
         """Write all parameters, in the order and shapes of `get_weights`; all are checked before one is written."""
         self.build()
         write_weights(self.layers, weights)
+
+    def save(self, path: PathLike, *, include_optimizer: bool = True, extras: Mapping[str, Any] | None = None) -> None:
+        """Write the whole model to one file, which `lw.models.load_model` reads and C++ runs (latchwork/model.h).
+
+        path: must end in ".safetensors" (docs/model-files.md). An old file is replaced at once or, on any error, left
+        as it is. include_optimizer: False leaves out what `compile` said and the optimizer's state; the model read back
+        must then be compiled before it is trained. extras: named `StandardScaler`s that travel with the model and come
+        back as `model.extras`; None writes those the model came with.
+
+        Raises OSError where the file cannot be written, ValueError for what no file can hold (your own layer or loss).
+
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import latchwork as lw
+        >>> scaler = lw.data.StandardScaler().fit([1.0, 3.0])
+        >>> model = Sequential([lw.layers.Dense(1, input_shape=(1,))])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "m.safetensors"), extras={"x": scaler})
+        ...     lw.models.load_model(os.path.join(folder, "m.safetensors")).extras["x"].transform([5.0])
+        array([3.])
+        """
+        saving.save(self, path, include_optimizer, extras)
+
+    def save_weights(self, path: PathLike) -> None:
+        """Write the parameters alone, under their names ("lstm/kernel"), to a ".safetensors" file.
+
+        >>> import os, tempfile
+        >>> from latchwork.layers import Dense
+        >>> model, other = (Sequential([Dense(2, input_shape=(3,))]) for _ in range(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_weights(os.path.join(folder, "w.safetensors"))
+        ...     other.load_weights(os.path.join(folder, "w.safetensors"))
+        >>> bool((model.get_weights()[0] == other.get_weights()[0]).all())
+        True
+        """
+        saving.save_weights(self, path)
+
+    def load_weights(self, path: PathLike) -> None:
+        """Read the parameters from a file of `save_weights` or `save`: every one, by name, none of another shape.
+
+        Raises OSError or ValueError, the weights unchanged.
+        """
+        saving.load_weights(self, path)
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers, their output shapes and parameters: line by line through `print_fn`, or to stdout."""

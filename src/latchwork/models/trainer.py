@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from latchwork import losses, optimizers
+from latchwork import losses, optimizers, random
 from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena
@@ -32,6 +33,7 @@ class Trainer(Passes):
         super().__init__()
         self.stop_training = False
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
+        self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
 
     # ---- the public verbs ---------------------------------------------------------------------------------------
 

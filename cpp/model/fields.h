@@ -1,0 +1,40 @@
+// The fields of one object of a model's description: each is asked for once, by type and range; what nobody asked for
+// is an error. Messages name the file, the object, the field, what was expected and what came.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/activation.h"
+#include "base/types.h"
+#include "model/json.h"
+
+namespace latchwork {
+
+class Fields {
+ public:
+  Fields(const Json& object, std::string where);
+
+  const std::string& where() const { return where_; }
+  void rename(std::string where) { where_ = std::move(where); }
+
+  Index whole(const char* field, Index least, Index most);
+  double number(const char* field, double least, double below);
+  bool flag(const char* field);
+  const std::string& text(const char* field);
+  // A name among kActivationNames, or "softmax": -1, where it is allowed.
+  int activation(const char* field, bool softmax);
+  const JsonArray& array(const char* field);
+  const Json& any(const char* field);
+  void done() const;
+
+  [[noreturn]] void fail(const char* field, const std::string& expected, const Json& got) const;
+
+ private:
+  std::string where_;
+  const JsonObject* members_;
+  std::vector<bool> asked_;
+};
+
+}  // namespace latchwork

@@ -1,0 +1,60 @@
+/* Inference from C, and from anything that can call C: load a model that `model.save` wrote, predict, step.
+ *
+ * Every function that can fail returns a status; latchwork_last_error() has the text of this thread's last failure.
+ * Nothing is written where a call fails. Handles are opaque and freed by their own function; null may be freed.
+ * A model may serve several threads at once; streams serve one at a time, and their model must outlive them.
+ * Shapes: B batch, T time steps, F features; arrays are contiguous, batch first, and the caller's. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+typedef enum latchwork_status {
+  LATCHWORK_OK = 0,
+  LATCHWORK_INVALID = 1, /* an argument or a file is not right */
+  LATCHWORK_FILE = 2,    /* the system refused a file */
+  LATCHWORK_MEMORY = 3,  /* no memory */
+  LATCHWORK_INTERNAL = 4 /* a defect of the library */
+} latchwork_status;
+
+typedef struct latchwork_model latchwork_model;
+typedef struct latchwork_streams latchwork_streams;
+
+/* Rises when a function here changes or goes; functions may be added without. */
+int latchwork_abi_version(void);
+const char* latchwork_version(void); /* "0.1.0" */
+/* Of this thread; "" before the first failure. Valid until this thread's next failure. */
+const char* latchwork_last_error(void);
+
+latchwork_status latchwork_model_load(const char* path, latchwork_model** model);
+void latchwork_model_free(latchwork_model* model);
+/* 1: arrays are double; 0: float; -1: model is null. */
+int latchwork_model_float64(const latchwork_model* model);
+
+/* The shape of y for x of `shape` [rank], batch first. *y_rank: room in y_shape on entry, the rank on return. */
+latchwork_status latchwork_model_output_shape(const latchwork_model* model, const int64_t* shape, size_t rank,
+                                              int64_t* y_shape, size_t* y_rank);
+latchwork_status latchwork_model_predict_f32(const latchwork_model* model, const float* x, const int64_t* shape,
+                                             size_t rank, float* y);
+latchwork_status latchwork_model_predict_f64(const latchwork_model* model, const double* x, const int64_t* shape,
+                                             size_t rank, double* y);
+
+/* `batch` streams that have seen nothing. */
+latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t batch, latchwork_streams** streams);
+void latchwork_streams_free(latchwork_streams* streams);
+latchwork_status latchwork_streams_reset(latchwork_streams* streams);
+/* One time step of every stream: x [B, F] -> y [B, outputs]. */
+latchwork_status latchwork_streams_step_f32(latchwork_streams* streams, const float* x, float* y);
+latchwork_status latchwork_streams_step_f64(latchwork_streams* streams, const double* x, double* y);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,74 @@
+/* A C program that knows latchwork/c.h alone: a saved model, whole and step by step, and every way to fail. */
+#include <latchwork/c.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int passed = 0, failed = 0;
+
+static void check(int holds, const char* what) {
+  if (holds) {
+    ++passed;
+  } else {
+    ++failed;
+    fprintf(stderr, "FAILED %s (%s)\n", what, latchwork_last_error());
+  }
+}
+
+static void refused(latchwork_status got, latchwork_status expected, const char* word) {
+  check(got == expected && strstr(latchwork_last_error(), word) != NULL, word);
+}
+
+int main(int count, char** arguments) {
+  latchwork_model* model = NULL;
+  latchwork_streams* streams = NULL;
+  int64_t shape[3] = {2, 5, 0}, y_shape[3];
+  size_t rank = 3;
+  if (count != 3) return 2;
+  check(latchwork_abi_version() == 1 && strlen(latchwork_version()) > 0, "versions");
+  check(strcmp(latchwork_last_error(), "") == 0, "no error yet");
+  refused(latchwork_model_load("/nowhere/m.safetensors", &model), LATCHWORK_FILE, "/nowhere/m.safetensors");
+  refused(latchwork_model_load(NULL, &model), LATCHWORK_INVALID, "path");
+  refused(latchwork_model_predict_f32(NULL, NULL, shape, 3, NULL), LATCHWORK_INVALID, "model");
+  check(model == NULL && latchwork_model_float64(NULL) == -1, "nothing was made");
+
+  check(latchwork_model_load(arguments[1], &model) == LATCHWORK_OK, "load");
+  if (!model) return 1;
+  check(latchwork_model_float64(model) == 0, "float32");
+  shape[2] = atoi(arguments[2]);
+  check(latchwork_model_output_shape(model, shape, 3, y_shape, &rank) == LATCHWORK_OK && y_shape[0] == 2,
+        "output shape");
+  refused(latchwork_model_predict_f32(model, NULL, shape, 3, NULL), LATCHWORK_INVALID, "x");
+  refused(latchwork_model_predict_f64(model, (const double*)shape, shape, 3, (double*)shape), LATCHWORK_INVALID,
+          "float");
+  refused(latchwork_model_predict_f32(model, (const float*)shape, shape, 9, (float*)shape), LATCHWORK_INVALID, "rank");
+  refused(latchwork_streams_new(model, 0, &streams), LATCHWORK_INVALID, "batch");
+
+  const size_t features = (size_t)shape[2], outputs = (size_t)y_shape[rank - 1];
+  float* x = malloc(2 * 5 * features * sizeof(float));
+  float* whole = malloc(2 * 5 * outputs * sizeof(float));
+  float* now = malloc(2 * features * sizeof(float));
+  float* y = malloc(2 * outputs * sizeof(float));
+  for (size_t i = 0; i < 2 * 5 * features; ++i) x[i] = (float)((int)(i * 7 % 11) - 5) / 8;
+  check(latchwork_model_predict_f32(model, x, shape, 3, whole) == LATCHWORK_OK, "predict");
+  check(latchwork_streams_new(model, 2, &streams) == LATCHWORK_OK, "streams");
+  for (int pass = 0; pass < 2; ++pass) {
+    check(latchwork_streams_reset(streams) == LATCHWORK_OK, "reset");
+    for (size_t t = 0; t < 5; ++t) {
+      for (size_t b = 0; b < 2; ++b) memcpy(now + b * features, x + (b * 5 + t) * features, features * sizeof(float));
+      check(latchwork_streams_step_f32(streams, now, y) == LATCHWORK_OK, "step");
+    }
+    for (size_t b = 0; b < 2; ++b) {
+      const float* last = rank == 3 ? whole + (b * 5 + 4) * outputs : whole + b * outputs;
+      check(memcmp(y + b * outputs, last, outputs * sizeof(float)) == 0, "steps give the bits of the whole");
+    }
+  }
+  latchwork_streams_free(streams);
+  latchwork_streams_free(NULL);
+  latchwork_model_free(model);
+  latchwork_model_free(NULL);
+  free(x), free(whole), free(now), free(y);
+  printf("c: %d passed, %d failed\n", passed, failed);
+  return failed > 0;
+}

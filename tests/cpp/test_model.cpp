@@ -1,0 +1,166 @@
+// A model saved in Python gives its bits here: whole, in other batches, and step by step, on every ISA.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "check.h"
+#include "latchwork/error.h"
+#include "latchwork/model.h"
+#include "model/json.h"
+#include "model/safetensors.h"
+
+namespace latchwork::test {
+namespace {
+
+namespace fs = std::filesystem;
+const std::string folder = LATCHWORK_TEST_DATA "/";
+const std::string saved = folder + "model.safetensors";
+
+std::vector<float> tensor(const SafetensorsFile& file, const char* name) {
+  const TensorInfo& info = *file.find(name);
+  std::vector<float> values(static_cast<std::size_t>(info.end - info.begin) / sizeof(float));
+  file.read(info, values.data());
+  return values;
+}
+
+template <class F>
+void throws(F f, const std::string& part) {
+  try {
+    f();
+    check(false, "no error: " + part);
+  } catch (const Error& error) {
+    check(std::string(error.what()).find(part) != std::string::npos, std::string(error.what()) + " names " + part);
+  }
+}
+
+void predicts(const std::string& isa) {
+  const SafetensorsFile data(folder + "model_data.safetensors");
+  const Shape shape = data.find("x")->shape;
+  const std::int64_t batch = shape[0], steps = shape[1], features = shape[2];
+  const std::vector<float> x = tensor(data, "x"), expected = tensor(data, "y");
+  const Model model = Model::load(saved);
+  check(model.name() == "small" && !model.float64() && model.input_shape() == Shape({-1, features}), "what it is");
+  check(model.output_shape(shape) == data.find("y")->shape, "the shape of y");
+
+  std::vector<float> y(expected.size());
+  model.predict(x.data(), shape, y.data());
+  check(same_bits(y, expected), "predict on " + isa);
+
+  std::fill(y.begin(), y.end(), 0.0f);
+  const std::int64_t outputs = model.output_size({1, steps, features});
+  for (std::int64_t b = 0; b < batch; ++b)
+    model.predict(x.data() + b * steps * features, {1, steps, features}, y.data() + b * outputs);
+  check(same_bits(y, expected), "one sample at a time on " + isa);
+
+  Streams streams = model.streams(batch);
+  std::vector<float> row(static_cast<std::size_t>(batch * features));
+  for (int pass = 0; pass < 2; ++pass, streams.reset()) {
+    for (std::int64_t t = 0; t < steps; ++t) {
+      for (std::int64_t b = 0; b < batch; ++b)
+        std::copy_n(x.data() + (b * steps + t) * features, features, row.data() + b * features);
+      model.step(streams, row.data(), y.data());
+    }
+    check(streams.steps() == steps && same_bits(y, expected), "steps on " + isa);
+  }
+}
+
+void refuses() {
+  const Model model = Model::load(saved), other = Model::load(saved);
+  const float x[12] = {};
+  float y[2];
+  const double wide[2] = {};
+  double wide_y[2];
+  throws([&] { model.predict(x, {1, 3, 3}, y); }, "x must be");
+  throws([&] { model.predict(x, {3, 2}, y); }, "x must be");
+  throws([&] { model.predict(x, {-1, 3, 2}, y); }, "x must be");
+  throws([&] { model.predict(wide, {1, 1, 2}, wide_y); }, "float");
+  throws([&] { model.streams(0); }, "batch must be at least 1");
+  Streams streams = model.streams(1);
+  throws([&] { other.step(streams, x, y); }, "this model");
+  throws([&] { Model::load("m.h5"); }, ".safetensors");
+  try {
+    Model::load(folder + "no.safetensors");
+    check(false, "a file that is not there");
+  } catch (const FileError& error) {
+    check(error.code() == ENOENT && std::string(error.what()).find("no.safetensors") != std::string::npos, "ENOENT");
+  }
+}
+
+// Every prefix of the file, and every byte of its header changed, is an error or a model; never a crash.
+void survives() {
+  std::ifstream in(saved, std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(in)), {});
+  const fs::path path = fs::temp_directory_path() / ("latchwork-" + std::to_string(::getpid()) + ".safetensors");
+  int refused = 0, loaded = 0;
+  const auto attempt = [&](const std::string& bytes) {
+    fs::remove(path);  // a file that is cut and rewritten goes to the disk each time: 22 s instead of 1
+    std::ofstream(path, std::ios::binary) << bytes;
+    try {
+      Model::load(path);
+      ++loaded;
+    } catch (const Error&) {
+      ++refused;
+    }
+  };
+  for (std::size_t i = 0; i < whole.size(); i += 7) attempt(whole.substr(0, i));
+  check(loaded == 0, "a part of a file is no model");
+  for (std::size_t i = 0; i < 4000 && i < whole.size(); i += 3)
+    for (const char change : {'\0', '"', '9', '{', '\xff'}) {
+      std::string bytes = whole;
+      bytes[i] = change;
+      attempt(bytes);
+    }
+  check(refused > 1000, "most changes are noticed");
+  fs::remove(path);
+}
+
+void json() {
+  for (const char* const good : {"0", "-0.5e-3", "[]", "{\"a\":[1,true,null,\"\\u00e9\"]}", "18446744073709551615"})
+    check(json_text(parse_json(json_text(parse_json(good, "t")), "t")) == json_text(parse_json(good, "t")), good);
+  for (const char* const bad : {"",
+                                "01",
+                                "1.",
+                                "+1",
+                                ".5",
+                                "1e",
+                                "-",
+                                "[1,]",
+                                "[1 2]",
+                                "{\"a\":1,\"a\":2}",
+                                "{a:1}",
+                                "'a'",
+                                "\"\\x\"",
+                                "\"\\ud800\"",
+                                "\"\\udc00\\ud800\"",
+                                "\"\t\"",
+                                "\"\xff\"",
+                                "nul",
+                                "1 2",
+                                "1e999",
+                                "18446744073709551616",
+                                "-9223372036854775809",
+                                "NaN",
+                                "Infinity",
+                                "[",
+                                "\"a"})
+    throws([&] { parse_json(bad, "t"); }, "t must");
+  const auto nested = [](std::size_t n) { return std::string(n, '[') + std::string(n, ']'); };
+  parse_json(nested(kJsonDepth), "t");
+  throws([&] { parse_json(nested(kJsonDepth + 1), "t"); }, "levels");
+  throws([&] { parse_json(nested(100'000), "t"); }, "levels");
+}
+
+}  // namespace
+}  // namespace latchwork::test
+
+int main() {
+  using namespace latchwork::test;
+  on_every_isa(predicts);
+  refuses();
+  survives();
+  json();
+  return report("model");
+}
