@@ -6,24 +6,12 @@ import pytest
 import latchwork as lw
 from latchwork import functional
 from latchwork.layers import GRU, LSTM, Activation, Dense, Dropout, Input, SimpleRNN
+from layer_checks import assert_same, built, check_gradients
 
 RNG = np.random.default_rng(0)
 RECURRENT = [LSTM, GRU, SimpleRNN]
 STATES = {LSTM: 2, GRU: 1, SimpleRNN: 1}
 GATES = {LSTM: 4, GRU: 3, SimpleRNN: 1}
-
-
-def built(layer, *shape):
-    """A float64 layer with all its parameters random, biases too."""
-    lw.set_seed(1)
-    layer.build((None, *shape))
-    layer.set_weights([RNG.normal(size=v.shape) * 0.4 for v in layer.variables])
-    return layer
-
-
-def assert_same(a, b):
-    assert a.dtype == b.dtype
-    assert np.array_equal(a, b)
 
 
 # ---- parameters --------------------------------------------------------------------------------------------
@@ -234,42 +222,6 @@ def test_ragged_is_the_padded_batch_without_padding(layer_type):
 # ---- backward ----------------------------------------------------------------------------------------------
 
 
-def differences(f, array):
-    """Central differences of the number f() with respect to `array`, which f reads."""
-    gradient = np.zeros_like(array)
-    for i in np.ndindex(array.shape):
-        value = array[i]
-        array[i] = value + 1e-5
-        above = f()
-        array[i] = value - 1e-5
-        gradient[i] = (above - f()) / 2e-5
-        array[i] = value
-    return gradient
-
-
-def check_gradients(layer, x, **call):
-    """Forward and backward of a layer with random dy against finite differences: x, initial states, parameters."""
-    outputs, _ = layer.forward(x, **call)
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    weights = [RNG.normal(size=y.shape) for y in outputs]
-
-    def value():
-        layer.touch()
-        y = layer.forward(x, training=False, **call)[0]
-        return sum((a * w).sum() for a, w in zip(y if isinstance(y, list) else [y], weights, strict=True))
-
-    for variable in layer.variables:
-        variable.gradient[...] = 0
-    _, ctx = layer.forward(x, **call)
-    back = layer.backward(ctx, weights if len(weights) > 1 else weights[0])
-    back = back if isinstance(back, list) else [back]
-    arrays = [x, *call.get("initial_state", [])]
-    for gradient, array in zip(back, arrays, strict=True):
-        assert abs(gradient - differences(value, array)).max() < 1e-8
-    for variable in layer.variables:
-        assert abs(variable.gradient - differences(value, variable.value)).max() < 1e-8, variable.name
-
-
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("state", [False, True])
 @pytest.mark.parametrize("layer_type", RECURRENT)
@@ -381,7 +333,6 @@ def test_dropout_is_repeatable_and_differs_between_seeds_and_layers():
     [
         ("dropout", 0.0, 0.2),
         ("recurrent_dropout", 0.0, 0.2),
-        ("stateful", False, True),
         ("unroll", False, True),
         ("seed", None, 3),
         ("kernel_regularizer", None, "l2"),

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "bindings/ndarray.h"
+#include "bindings/sequences.h"
 #include "cpu/float_env.h"
 #include "layers/recurrent.h"
 
@@ -22,9 +23,7 @@ Activation activation_of(const std::string& name, const char* argument) {
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
-// Raises unless `a` has exactly this shape and dtype, C-contiguous.
-template <class T>
-const T* checked(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
+void require_shape(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
   bool equal = a.ndim() == static_cast<py::ssize_t>(shape.size());
   for (std::size_t i = 0; equal && i < shape.size(); ++i) equal = a.shape(static_cast<py::ssize_t>(i)) == shape[i];
   if (!equal) {
@@ -32,6 +31,12 @@ const T* checked(const py::array& a, const std::vector<Index>& shape, const std:
     for (const Index extent : shape) expected += (expected.empty() ? "" : ", ") + std::to_string(extent);
     throw Error(name + " must have shape (" + expected + (shape.size() == 1 ? ",)" : ")") + ", got " + shape_text(a));
   }
+}
+
+// Raises unless `a` has exactly this shape and dtype, C-contiguous.
+template <class T>
+const T* checked(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
+  require_shape(a, shape, name);
   return data_of<T>(a, name.c_str());
 }
 
@@ -39,6 +44,27 @@ template <class T>
 T* checked_output(py::array& a, const std::vector<Index>& shape, const std::string& name) {
   checked<T>(a, shape, name);
   return mutable_data_of<T>(a, name.c_str());
+}
+
+// Elements from one row of `a` to the next, where rows of T with feature stride 1 lie evenly; else an error.
+template <class T>
+Index width_of(const py::array& a, const char* name) {
+  const py::ssize_t rank = a.ndim(), size = sizeof(T);
+  bool even =
+      a.strides(rank - 1) == size && a.strides(rank - 2) % size == 0 && a.strides(rank - 2) >= a.shape(rank - 1) * size;
+  for (py::ssize_t i = 0; i + 2 < rank; ++i) even = even && a.strides(i) == a.strides(i + 1) * a.shape(i + 1);
+  if (a.size() > 0 && !even && !is_contiguous(a))
+    throw Error(std::string(name) + " must have rows of feature stride 1, evenly spaced");
+  return even ? a.strides(rank - 2) / size : a.shape(rank - 1);
+}
+
+// Data of an array of exactly this shape whose rows lie evenly.
+template <class T>
+const T* checked_rows(const py::array& a, const std::vector<Index>& shape, const char* name, Index& width) {
+  require_shape(a, shape, name);
+  require_dtype<T>(a, name);
+  width = width_of<T>(a, name);
+  return static_cast<const T*>(a.data());
 }
 
 int cell_of(const std::string& name) {
@@ -180,50 +206,6 @@ class Context {
   bool sequences_;
 };
 
-std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
-
-std::vector<Index> integers(const py::object& values, const char* name) {
-  const auto a = py::array_t<std::int64_t, py::array::c_style>::ensure(values);
-  const py::array given = py::array::ensure(values);
-  if (!a || !given || given.ndim() != 1 || (given.dtype().kind() != 'i' && given.dtype().kind() != 'u'))
-    throw Error(std::string(name) + " must be one-dimensional and of whole numbers" +
-                (given ? ", got " + dtype_text(given) + " of shape " + shape_text(given) : ""));
-  return {a.data(), a.data() + a.size()};
-}
-
-struct Options {
-  py::object lengths, offsets;
-  bool time_major, reverse;
-  std::string activation, recurrent_activation;
-};
-
-Arrangement arrangement_of(const py::array& x, Index input, const Options& o) {
-  Arrangement a;
-  a.time_major = o.time_major;
-  const bool ragged = !o.offsets.is_none();
-  const py::ssize_t rank = ragged ? 2 : 3;
-  const char* const form = ragged ? "values [N, " : o.time_major ? "[T, B, " : "[B, T, ";
-  if (x.ndim() != rank || x.shape(rank - 1) != input)
-    throw Error(std::string("x must be ") + form + std::to_string(input) + "], got " + shape_text(x));
-  if (ragged) {
-    if (!o.lengths.is_none()) throw Error("lengths must be None for a ragged x, which has its own");
-    if (o.time_major) throw Error("time_major must be False for a ragged x");
-    a.offsets = integers(o.offsets, "offsets");
-    if (a.offsets.empty()) throw Error("offsets must have at least one entry");
-    a.batch = static_cast<Index>(a.offsets.size()) - 1;
-    check_arrangement(a, x.shape(0));
-    for (std::size_t b = 0; b < static_cast<std::size_t>(a.batch); ++b)
-      a.lengths.push_back(a.offsets[b + 1] - a.offsets[b]);
-    return a;
-  }
-  a.batch = x.shape(o.time_major ? 1 : 0);
-  a.steps = x.shape(o.time_major ? 0 : 1);
-  a.lengths = o.lengths.is_none() ? std::vector<Index>(static_cast<std::size_t>(a.batch), a.steps)
-                                  : integers(o.lengths, "lengths");
-  check_arrangement(a, 0);
-  return a;
-}
-
 template <class T>
 void check_states(const Arrays& states, const CellInfo& info, Index batch, Index hidden, const char* name,
                   const T** out) {
@@ -241,15 +223,17 @@ std::optional<Plan> forced_plan;
 const Plan* plan() { return forced_plan ? &*forced_plan : nullptr; }
 
 template <class T>
-py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const Options& o, bool training,
-                  bool sequences) {
+py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const SequenceOptions& o,
+                  const std::string& activation, const std::string& recurrent_activation, bool training, bool sequences,
+                  const OptionalArray& out) {
   auto& weights = held.cast<RecurrentWeights&>();
   require_dtype<T>(x, "x");
   RecurrentCall<T> call;
   call.arrangement = arrangement_of(x, weights.input(), o);
   call.reversed = o.reverse;
-  call.activation = activation_of(o.activation, "activation");
-  call.recurrent_activation = activation_of(o.recurrent_activation, "recurrent_activation");
+  call.output = {.hold = o.hold, .align = o.align};
+  call.activation = activation_of(activation, "activation");
+  call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
   call.x = data_of<T>(x, "x");
   const CellInfo& info = weights.info();
   const Index batch = call.arrangement.batch, hidden = weights.hidden();
@@ -264,7 +248,12 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
     final[i] = state.mutable_data();
     states.push_back(std::move(state));
   }
-  py::array y = sequences ? py::array(make_array<T>(shape)) : states[0];
+  py::array y = out ? *out : sequences ? py::array(make_array<T>(shape)) : states[0];
+  if (out) {
+    if (!sequences) throw Error("out must be None without return_sequences");
+    checked_rows<T>(y, shape, "out", call.output.width);
+    if (!y.writeable()) throw Error("out must be writeable");
+  }
   T* const y_data = sequences ? static_cast<T*>(y.mutable_data()) : nullptr;
 
   std::unique_ptr<RecurrentContext<T>> context;
@@ -290,7 +279,8 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
   check_states<T>(d_final, info, batch, hidden, "dstate", g.d_final);
   std::vector<T> last;  // the output of a layer that keeps no sequence is its last state: dy + dstate
   if (dy) {
-    const T* const given = checked<T>(*dy, shape_of(ctx.y()), "dy");
+    const T* const given = ctx.sequences() ? checked_rows<T>(*dy, shape_of(ctx.y()), "dy", g.dy_width)
+                                           : checked<T>(*dy, shape_of(ctx.y()), "dy");
     if (ctx.sequences()) {
       g.dy = given;
     } else if (g.d_final[0]) {
@@ -377,21 +367,23 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("states", [](const Context& c) { return c.weights().info().states; })
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
       .def_property_readonly("offsets", &Context::offsets)
+      .def_property_readonly("sequences", &Context::sequences)
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; });
 
   m.def(
       "recurrent_forward",
       [](const py::object& weights, const py::array& x, const Arrays& state, const py::object& lengths,
          const py::object& offsets, bool time_major, bool reverse, const std::string& activation,
-         const std::string& recurrent_activation, bool training, bool sequences) {
-        const Options o{lengths, offsets, time_major, reverse, activation, recurrent_activation};
-        return weights.cast<RecurrentWeights&>().holds_double()
-                   ? forward<double>(weights, x, state, o, training, sequences)
-                   : forward<float>(weights, x, state, o, training, sequences);
+         const std::string& recurrent_activation, bool training, bool sequences, const py::object& mask, bool hold,
+         bool align, const OptionalArray& out) {
+        const SequenceOptions o{lengths, offsets, mask, time_major, reverse, hold, align};
+        const auto run = weights.cast<RecurrentWeights&>().holds_double() ? forward<double> : forward<float>;
+        return run(weights, x, state, o, activation, recurrent_activation, training, sequences, out);
       },
       py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"),
       py::arg("reverse"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("training"),
-      py::arg("sequences"));
+      py::arg("sequences"), py::arg("mask") = py::none(), py::arg("hold") = false, py::arg("align") = false,
+      py::arg("out") = py::none());
   m.def(
       "recurrent_backward",
       [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate,
@@ -402,6 +394,13 @@ void bind_recurrent(py::module_& m) {
       },
       py::arg("ctx"), py::arg("dy"), py::arg("dstate"), py::arg("need_dx"), py::arg("need_dstate"), py::arg("out"));
 
+  m.def(
+      "empty",
+      [](const std::vector<Index>& shape, bool is_float64) -> py::array {
+        if (is_float64) return make_array<double>(shape);
+        return make_array<float>(shape);
+      },
+      py::arg("shape"), py::arg("float64"), "An array from the pool, its contents undefined.");
   m.def(
       "legal_plans",
       [](const std::string& cell, bool is_float64, Index batch, Index steps, Index input, Index hidden, int threads) {

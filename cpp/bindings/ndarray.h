@@ -22,6 +22,8 @@ inline std::string shape_text(const py::array& a) {
   return text + (a.ndim() == 1 ? ",)" : ")");
 }
 
+inline std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
+
 inline std::string dtype_text(const py::array& a) { return py::str(a.dtype()); }
 
 // True for native float64, false for native float32; anything else is an error naming the argument.

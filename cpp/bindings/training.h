@@ -18,8 +18,6 @@ auto by_dtype(const py::array& a, const char* name, F f) {
   return is_double(a, name) ? f(double()) : f(float());
 }
 
-inline std::vector<Index> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
-
 inline void require_shape(const py::array& a, const char* name, const py::array& like, const char* like_name) {
   if (shape_of(a) != shape_of(like)) {
     throw Error(std::string(name) + " must have the shape of " + like_name + ", " + shape_text(like) + ", got " +

@@ -13,9 +13,18 @@ struct Arrangement {
   Index batch = 0, steps = 0;  // B, T (0 if ragged)
   bool time_major = false;     // [T, B, F] instead of [B, T, F]
   std::vector<Index> offsets;  // ragged: [B + 1] into [N, F]
-  std::vector<Index> lengths;  // [B], within [0, T]
+  std::vector<Index> lengths;  // [B], within [0, T]; masked: how many steps are real
+
+  // Masked: the numbers of the real steps, sequence after sequence, and where each sequence's begin, [B + 1].
+  std::vector<Index> real = {}, first_real = {};
 
   bool ragged() const { return !offsets.empty(); }
+  bool masked() const { return !first_real.empty(); }
+
+  // Notes the real steps of a mask that lies as x does: [B, T], [T, B] or, ragged, [N]. lengths are set.
+  void set_mask(const bool* mask);
+  // The same array with every step real.
+  Arrangement unmasked() const;
 };
 
 // Throws Error naming the argument unless lengths and offsets fit the array.
@@ -25,11 +34,19 @@ void check_arrangement(const Arrangement& a, Index rows);
 template <class T>
 RowMap<T> row_map(T* data, Index features, const Arrangement& a, bool reversed);
 
+// What y is where a mask leaves no output, and where the outputs of a reversed call lie.
+struct OutputRule {
+  bool hold = false;   // at masked steps the output before them is repeated (Keras' rule), not 0
+  bool align = false;  // reversed: each output lies where its input does, not in the order read
+  Index width = 0;     // elements from one row of y to the next, so that two calls may share an array; 0: H
+};
+
 template <class T>
 struct RecurrentCall {
   const Weights<T>* weights;  // prepared
   Arrangement arrangement;
   bool reversed = false;
+  OutputRule output = {};
   Activation activation = Activation::tanh, recurrent_activation = Activation::sigmoid;
   const T* x = nullptr;
   const T* initial[kMaxStates] = {};
@@ -64,6 +81,7 @@ class RecurrentContext {
 template <class T>
 struct RecurrentGradients {
   const T* dy = nullptr;  // like y
+  Index dy_width = 0;     // elements from one row of dy to the next; 0: H
   const T* d_final[kMaxStates] = {};
   T* dx = nullptr;
   T* d_initial[kMaxStates] = {};
@@ -72,7 +90,7 @@ struct RecurrentGradients {
   T* d_bias = nullptr;
 };
 
-// y: [B, T, H] as x is arranged, in processing order when reversed; null: only final states are wanted.
+// y: [B, T, H] as x is arranged, in the order read when reversed (see OutputRule); null: only final states are wanted.
 // A plan may be forced (tests); else it is chosen.
 template <class T>
 std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final,

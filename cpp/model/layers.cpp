@@ -40,6 +40,8 @@ class RecurrentLayer : public GraphLayer<T> {
         sequences_(fields.flag("return_sequences")),
         reversed_(fields.flag("go_backwards")) {
     if (fields.flag("return_state")) fields.fail("return_state", "false (one output is passed on)", {true});
+    if (fields.flag("stateful")) fields.fail("stateful", "false (streams carry states here)", {true});
+    fields.flag("zero_output_for_mask");  // there are no masks here
   }
 
   Shape y_shape(const Shape& shape) const override {

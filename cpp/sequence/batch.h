@@ -9,14 +9,20 @@
 namespace latchwork {
 
 // Sequence b at step t: data + offset[b] + t * step. Batch-first, time-major, padded, ragged and reversed
-// arrays are all row maps; a reversed one starts at the last real step and has a negative step.
+// arrays are all row maps; a reversed one starts at the last real step and has a negative step. Where steps are masked,
+// t counts the real ones, and `real` says where they are.
 template <class T>
 struct RowMap {
   T* data = nullptr;
   std::vector<Index> offset;  // [B], in elements, by batch index
   Index step = 0;
+  std::vector<const Index*> real = {};  // [B], masked: the number of a sequence's first real step, as it is read ...
+  Index next = 1;                       // ... and how far from it the next one is noted: -1 when read backwards
 
-  T* row(Index b, Index t) const { return data + offset[static_cast<std::size_t>(b)] + t * step; }
+  T* row(Index b, Index t) const {
+    const auto i = static_cast<std::size_t>(b);
+    return data + offset[i] + (real.empty() ? t : real[i][t * next]) * step;
+  }
   explicit operator bool() const { return data != nullptr; }
 };
 

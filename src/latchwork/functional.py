@@ -78,6 +78,10 @@ def lstm(
     recurrent_activation: str | None = "sigmoid",
     training: bool = True,
     return_sequences: bool = True,
+    mask: npt.NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
+    out: Array | None = None,
 ) -> tuple[Sequences, State, Context | None]:
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers, Schmidhuber & Cummins 2000).
 
@@ -93,10 +97,15 @@ def lstm(
         activation, recurrent_activation: names, of the state and of the gates; None is "linear".
         training: keep what `lstm_backward` needs. y may not be written until the context is used or dropped.
         return_sequences: y of every step, or of the last real one, `[B, H]`.
+        mask: bool, like x without its features, True for real steps; the others are skipped: nothing is computed for
+            them. Holes, padding on either side and sequences of masked steps only are all alike. Not with lengths.
+        hold: y at a masked step is the output before it in the order read (0 if there is none), not 0.
+        align: with reverse, y lies at the step it belongs to, not in the order read.
+        out: where y is written (the values of a Ragged); its features must be neighbours, its rows may lie apart.
 
     Returns:
-        y `[B, T, H]` (zeros beyond a length), the state `(h, c)` at the last real step (a sequence of no steps passes
-        its initial state through), and the context (None if not training).
+        y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence
+        of no steps passes its initial state through), and the context (None if not training).
 
     Raises:
         ValueError: an argument has the wrong shape, dtype or value; it is named, nothing was changed.
@@ -107,7 +116,7 @@ def lstm(
     ((1, 3, 1), True)
     """
     return _forward("lstm", x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences)  # fmt: skip
+                    return_sequences, mask, hold, align, out)  # fmt: skip
 
 
 def gru(
@@ -123,6 +132,10 @@ def gru(
     reset_after: bool = True,
     training: bool = True,
     return_sequences: bool = True,
+    mask: npt.NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
+    out: Array | None = None,
 ) -> tuple[Sequences, State, Context | None]:
     """Gated recurrent unit (Cho et al. 2014).
 
@@ -134,7 +147,8 @@ def gru(
             if reset_after, else `[3H]`; or None.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         reset_after: where the reset gate acts.
-        x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences: as in `lstm`.
+        x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences,
+            mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -149,7 +163,7 @@ def gru(
     """
     cell = "gru" if reset_after else "gru_reset_before"
     return _forward(cell, x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences)  # fmt: skip
+                    return_sequences, mask, hold, align, out)  # fmt: skip
 
 
 def rnn(
@@ -163,13 +177,18 @@ def rnn(
     activation: str | None = "tanh",
     training: bool = True,
     return_sequences: bool = True,
+    mask: npt.NDArray[np.bool_] | None = None,
+    hold: bool = False,
+    align: bool = False,
+    out: Array | None = None,
 ) -> tuple[Sequences, State, Context | None]:
     """Simple recurrent network (Elman 1990): `h' = f(x·W + h·R + b)`.
 
     Args:
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
-        x, lengths, time_major, reverse, activation, training, return_sequences: as in `lstm`.
+        x, lengths, time_major, reverse, activation, training, return_sequences,
+            mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -182,7 +201,7 @@ def rnn(
     [0.5, 1.0]
     """
     return _forward("elman", x, params, state, lengths, time_major, reverse, activation, "sigmoid", training,
-                    return_sequences)  # fmt: skip
+                    return_sequences, mask, hold, align, out)  # fmt: skip
 
 
 def lstm_backward(
@@ -334,6 +353,15 @@ def _weights(cell: str, params: Params, names: tuple[str, ...]) -> _core.Recurre
     return _core.RecurrentWeights(cell, *contiguous)
 
 
+def even_rows(a: Array) -> bool:
+    """Whether the features of `a` are neighbours and its rows lie evenly, as in a slice of the last axis."""
+    if a.ndim < 2 or a.strides[-1] != a.itemsize or a.strides[-2] < a.shape[-1] * a.itemsize:
+        return False
+    return a.strides[-2] % a.itemsize == 0 and all(
+        a.strides[i] == a.strides[i + 1] * a.shape[i + 1] for i in range(a.ndim - 2)
+    )
+
+
 def _contiguous(a: Array) -> Array:
     """`a`, copied only if it must be; np.ascontiguousarray would also turn a scalar into a vector."""
     return a if a.flags.c_contiguous else np.ascontiguousarray(a)
@@ -355,6 +383,10 @@ def _forward(
     recurrent_activation: str | None,
     training: bool,
     return_sequences: bool,
+    mask: npt.NDArray[np.bool_] | None,
+    hold: bool,
+    align: bool,
+    out: Array | None,
 ) -> tuple[Sequences, State, Context | None]:
     weights = _weights(cell, params, ("kernel", "recurrent_kernel", "bias"))
     values, offsets = (x.values, x.offsets) if isinstance(x, Ragged) else (x, None)
@@ -375,6 +407,10 @@ def _forward(
         recurrent_activation or "linear",
         training,
         return_sequences,
+        None if mask is None else np.ascontiguousarray(mask),
+        hold,
+        align,
+        out,
     )
     if offsets is not None and return_sequences:
         return _ragged(y, offsets), tuple(final), ctx
@@ -425,7 +461,7 @@ def _backward(
             raise ValueError(f"dy must be a numpy array, a Ragged or None, got {_describe(values)}")
         if isinstance(dy, Ragged) and (offsets is None or not np.array_equal(offsets, dy.offsets)):
             raise ValueError("dy must have the lengths of y")
-        values = _contiguous(values)
+        values = values if ctx.sequences and even_rows(values) else _contiguous(values)
     states = _states(dstate, ctx.states, "dstate")
     arrays = None if out is None else list(out)
     dx, d_initial, kernel, recurrent_kernel, bias = _core.recurrent_backward(ctx, values, states, need_dx, True, arrays)

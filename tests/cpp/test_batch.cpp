@@ -49,6 +49,15 @@ void maps() {
   check(at(a, false, 1, 1) == 8 && at(a, true, 0, 0) == 24, "time major");
   Arrangement r{.batch = 3, .offsets = {0, 5, 7, 7}, .lengths = {5, 2, 0}};
   check(at(r, false, 1, 1) == 12 && at(r, true, 1, 0) == 12, "ragged");
+
+  const bool mask[] = {true,  false, true,  false, true, false, false, false,
+                       false, false, false, true,  true, false, false};
+  Arrangement m{.batch = 3, .steps = 5, .offsets = {}, .lengths = {5, 5, 5}};
+  m.set_mask(mask);
+  check(m.lengths == std::vector<Index>{3, 0, 2} && m.real == std::vector<Index>{0, 2, 4, 1, 2},
+        "real steps of a mask");
+  check(at(m, false, 0, 1) == 4 && at(m, true, 0, 0) == 8 && at(m, false, 2, 1) == 24 && at(m, true, 2, 1) == 22,
+        "masked");
 }
 
 void groups() {

@@ -45,10 +45,15 @@ class Layer:
     # Keras' arguments that are not built yet, with the default that may be given.
     unbuilt: ClassVar[dict[str, Any]] = {"activity_regularizer": None, "autocast": True}
     auto_name: ClassVar[str]
+    takes_mask: ClassVar[bool] = False  # forward has an argument `mask`
+    supports_masking: ClassVar[bool] = False  # a mask of x is a mask of y; Keras' name
+    fixes_steps: ClassVar[bool] = False  # y's features depend on the number of steps: a model then keeps it
+    stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential
 
     def __init_subclass__(cls) -> None:
-        """Automatic names are the class's in snake case: SimpleRNN, simple_rnn."""
-        cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", cls.__name__).lower()
+        """Automatic names are the class's in snake case: SimpleRNN, simple_rnn; LSTMCell, lstm_cell."""
+        words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", cls.__name__)
+        cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
     def __init__(
         self,
@@ -116,19 +121,58 @@ class Layer:
         """Called when the variables have (new) places in `arena`."""
         self._arena = arena
 
+    def reset_states(self, mask: Any = None) -> None:
+        """Zero what a stateful layer carries in its model; see `Sequential.reset_states`."""
+        model = self._model() if self._model is not None else None
+        if self.stateful and model is not None:
+            model.reset_states(mask, layer=self.number)
+
+    def reset_state(self) -> None:
+        """Keras' other name of `reset_states()`."""
+        self.reset_states()
+
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
 
     # ---- running ------------------------------------------------------------------------------------------------
 
     def __call__(self, x: Any, *, mask: ArrayLike | None = None, training: bool = False) -> Any:
-        """y for a batch x (array or lw.Ragged). `mask` passes through: only recurrent layers read it."""
+        """y for a batch x (array or lw.Ragged). mask: bool [B, T], for the layers that read one."""
         self._no_graph(x)
-        return self.forward(x, training=training)[0]
+        given: dict[str, Any] = {"mask": mask} if self.takes_mask and mask is not None else {}
+        return self.forward(x, training=training, **given)[0]
+
+    def compute_mask(self, x: Any, mask: Any) -> Any:
+        """The mask of y, None for none, from x and its mask."""
+        return mask if self.supports_masking else None
+
+    @property
+    def outputs(self) -> int:
+        """How many arrays a call returns."""
+        return 1
+
+    @property
+    def label(self) -> str:
+        """What `summary` calls it: its class, and what there is to know about how it runs."""
+        return type(self).__name__
+
+    def any_steps(self, x_shape: Shape) -> Shape:
+        """The sample shape that any number of steps fits."""
+        return open_steps(x_shape)
+
+    def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
+        """x as a model of `dtype` takes it when this is its first layer."""
+        return as_input(x, "x", dtype)
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         """(y, ctx); ctx is what `backward` needs, None when training is False. `step` numbers the random masks."""
         raise TypeError(f"{type(self).__name__} must define forward")
+
+    def advance(
+        self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
+    ) -> tuple[Any, list[Any], Any]:
+        """(y, final states, ctx); for stateful layers."""
+        raise TypeError(f"{type(self).__name__} must define advance to be stateful")
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
         """dx from dy (None when need_dx is False); adds to the gradients of the parameters. Uses ctx up."""
@@ -149,7 +193,8 @@ class Layer:
         if not isinstance(batch, Ragged) and batch.ndim < 1:
             raise ValueError(f"{self.name}: x must have a batch axis, got a single number")
         if self._arena is None:
-            self.build((None, *open_steps(shape)))
+            self.y_shape(shape)  # the message is to show the shape as it came
+            self.build((None, *self.any_steps(shape)))
         return batch
 
     # ---- weights ------------------------------------------------------------------------------------------------
@@ -197,6 +242,11 @@ def drawn(fill: initializers.Initializer) -> Initializer:
     """The initializer with the random stream it is to draw from, taken now: the order of layers decides, not of use."""
     seed, stream = random.seed(), random.next_stream()
     return lambda shape, dtype: fill(shape, dtype, seed, stream)
+
+
+def fixed(value: NDArray[Any]) -> Initializer:
+    """An initializer that gives `value`."""
+    return lambda shape, dtype: value.astype(dtype)
 
 
 def last_size(layer: Layer, shape: Shape) -> int:

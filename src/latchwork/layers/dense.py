@@ -70,6 +70,8 @@ class Dense(Layer):
         "quantization_config": None,
     }
 
+    supports_masking = True
+
     def __init__(
         self,
         units: int,
@@ -140,6 +142,8 @@ class Activation(Layer):
     >>> Activation("relu")(np.array([[-1.0, 2.0]])).tolist()
     [[0.0, 2.0]]
     """
+
+    supports_masking = True
 
     def __init__(self, activation: str | None, **common: Any) -> None:
         super().__init__(**common)

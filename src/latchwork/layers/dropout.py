@@ -24,6 +24,8 @@ class Dropout(Layer):
 
     unbuilt: ClassVar[dict[str, Any]] = {**Layer.unbuilt, "noise_shape": None}
 
+    supports_masking = True
+
     def __init__(self, rate: float, seed: int | None = None, **common: Any) -> None:
         super().__init__(**common)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:

@@ -47,11 +47,13 @@ class LSTM(Recurrent):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
+        zero_output_for_mask: bool = False,
         **common: Any,
     ) -> None:
         super().__init__(
             units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            return_sequences, return_state, go_backwards, common,
+            return_sequences, return_state, go_backwards, stateful, zero_output_for_mask, common,
         )  # fmt: skip
         self.recurrent_activation = activation_name(recurrent_activation)
         self.unit_forget_bias = as_flag(unit_forget_bias, "unit_forget_bias", "LSTM")

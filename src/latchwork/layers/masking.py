@@ -1,4 +1,4 @@
-"""Masks of padded batches, and Keras' rule for y beyond the end of a sequence."""
+"""Masks: which steps are real. Masking makes one; the helpers are for layers that read one."""
 
 from __future__ import annotations
 
@@ -7,56 +7,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latchwork.layers.arguments import Shape, as_array, shape_text
+from latchwork.layers.base import Layer
+from latchwork.layers.dense import like, values_of
 from latchwork.ragged import Ragged
 
+Mask = NDArray[np.bool_]
 
-def lengths(mask: ArrayLike, x: NDArray[Any] | Ragged, owner: str) -> NDArray[np.int64]:
-    """The lengths [B] that a mask [B, T] of leading True means."""
-    if isinstance(x, Ragged):
-        raise ValueError(f"{owner}: mask must be None for a Ragged x, which says its lengths itself")
+
+def as_mask(mask: ArrayLike, x: NDArray[Any] | Ragged, owner: str) -> Mask:
+    """A mask that fits x: bool [B, T], or [N] for a Ragged of N steps."""
     real = np.asarray(mask)
-    if real.dtype != np.bool_ or real.shape != x.shape[:2]:
-        raise ValueError(f"{owner}: mask must be bool of shape {x.shape[:2]}, got {real.dtype} of shape {real.shape}")
-    counts: NDArray[np.int64] = real.sum(axis=1, dtype=np.int64)
-    if not np.array_equal(real, np.arange(x.shape[1]) < counts[:, None]):
-        raise ValueError(f"{owner}: mask must be True for the first steps of each row and False behind them")
-    return counts
+    shape = values_of(x).shape[: 1 if isinstance(x, Ragged) else 2]
+    if real.dtype != np.bool_ or real.shape != shape:
+        raise ValueError(f"{owner}: mask must be bool of shape {shape}, got {real.dtype} of shape {real.shape}")
+    return np.ascontiguousarray(real)
 
 
-def hold(y: NDArray[Any], lengths: NDArray[np.int64], sequences: bool, backwards: bool) -> NDArray[Any]:
-    """The core's y (0 beyond the end) as Keras has it: 0 before the first real step, the last output held behind it.
-
-    Read backwards, a padded sequence has its padding first: y moves to the end of the row, with 0 in front.
-    """
-    if not sequences:
-        held: NDArray[Any] = np.array(y)
-        held[lengths == 0] = 0
-        return held
-    index, real = _places(y.shape[1], lengths, backwards)
-    held = np.take_along_axis(y, index[:, :, None], axis=1)
-    held[~real] = 0
-    return held
+def silent_rows(mask: Mask, x: NDArray[Any] | Ragged, at: int | None) -> Mask:
+    """[B], the rows without a real step, or (at=0, at=-1) those whose first or last step is masked."""
+    if not isinstance(x, Ragged):
+        return ~np.asarray(mask.any(axis=1) if at is None or not mask.shape[1] else mask[:, at])
+    before = np.zeros(len(mask) + 1, np.int64)
+    np.cumsum(mask, dtype=np.int64, out=before[1:])
+    first, end = x.offsets[:-1], x.offsets[1:]
+    if at is not None:
+        first, end = (first, np.minimum(first + 1, end)) if at == 0 else (np.maximum(end - 1, first), end)
+    return np.asarray(before[first] == before[end])
 
 
-def hold_backward(dy: Any, lengths: NDArray[np.int64], sequences: bool, backwards: bool) -> NDArray[Any]:
-    """The gradient of `hold`: what reached a held output is added to the last real step, in order of time."""
-    if not sequences:
-        out: NDArray[Any] = np.array(dy)
-        out[lengths == 0] = 0
-        return out
-    index, real = _places(dy.shape[1], lengths, backwards)
-    out = np.zeros_like(dy)
-    rows = np.arange(len(dy))
-    for t in range(dy.shape[1]):
-        out[rows[real[:, t]], index[real[:, t], t]] += dy[real[:, t], t]
+def zeroed(values: NDArray[Any], rows: Mask) -> NDArray[Any]:
+    """A copy of `values` [B, F] with 0 in `rows`; `values` itself where there are none."""
+    if not rows.any():
+        return values
+    out: NDArray[Any] = np.array(values)
+    out[rows] = 0
     return out
 
 
-def _places(steps: int, lengths: NDArray[np.int64], backwards: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each place of Keras' y [B, T]: the core's step that fills it, and whether any does."""
-    t = np.arange(steps)
-    last = np.maximum(lengths - 1, 0)[:, None]
-    if backwards:
-        shift = t - (steps - lengths[:, None])
-        return np.clip(shift, 0, last), shift >= 0
-    return np.minimum(t, last), np.broadcast_to(lengths[:, None] > 0, (len(lengths), steps))
+class Masking(Layer):
+    """Marks the steps whose features all equal `mask_value` as padding: recurrent layers behind it skip them.
+
+    x [B, T, F] (or a `lw.Ragged`) -> y = x with 0 at masked steps. The mask passes through layers that keep the steps
+    and ends at one that does not; a loss on a masked sequence counts real steps only. mask_value may be NaN.
+
+    >>> import numpy as np
+    >>> x = np.array([[[1.0, 2.0], [-1.0, -1.0], [-1.0, 3.0]]])
+    >>> layer = Masking(mask_value=-1)
+    >>> layer(x).tolist(), layer.compute_mask(x, None).tolist()
+    ([[[1.0, 2.0], [0.0, 0.0], [-1.0, 3.0]]], [[True, False, True]])
+    """
+
+    supports_masking = True
+
+    def __init__(self, mask_value: float = 0.0, **common: Any) -> None:
+        super().__init__(**common)
+        if isinstance(mask_value, bool) or not isinstance(mask_value, (int, float, np.integer, np.floating)):
+            raise ValueError(f"Masking: mask_value must be a number, got {mask_value!r}")
+        self.mask_value = float(mask_value)
+
+    def y_shape(self, x_shape: Shape) -> Shape:
+        if len(x_shape) != 2:
+            raise ValueError(f"{self.name}: x must be (B, T, F), got {shape_text(x_shape)}")
+        return x_shape
+
+    def compute_mask(self, x: Any, mask: Any) -> Any:
+        """bool [B, T] ([N] for a Ragged): True where a step has a feature other than mask_value."""
+        values = values_of(x)
+        value = np.asarray(self.mask_value, values.dtype)  # 0.1 means the float32 nearest to it in a float32 batch
+        masked = np.isnan(values) if np.isnan(value) else values == value
+        return ~masked.all(axis=-1)
+
+    def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
+        x = self._checked(x)
+        if not isinstance(x, Ragged):
+            self.y_shape(x.shape[1:])
+        real = self.compute_mask(x, None)
+        y = values_of(x)
+        if self.mask_value != 0.0 and not real.all():
+            y = np.where(real[..., None], y, np.zeros((), y.dtype))
+        return like(x, y), real if training else None
+
+    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        if not need_dx:
+            return None
+        grad = as_array(values_of(dy), "dy", self.dtype)
+        return like(dy, np.where(ctx[..., None], grad, np.zeros((), grad.dtype)))

@@ -10,20 +10,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core, initializers
 from latchwork.data.series import as_count
-from latchwork.layers import masking
+from latchwork.functional import even_rows
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
 from latchwork.layers.base import Layer, drawn, last_size
 from latchwork.layers.dense import activation_name, like, values_of
+from latchwork.layers.masking import as_mask, silent_rows, zeroed
 from latchwork.ragged import Ragged
 
 
 class _Context(NamedTuple):
-    """What backward needs: the core's context, and how the caller's view of y differs from the core's."""
+    """What backward needs: the core's context, and what is known of the call."""
 
     core: Any
-    lengths: NDArray[np.int64] | None  # of a masked batch
-    steps: int
+    silent: NDArray[np.bool_] | None  # [B], rows of a y without steps that the mask makes 0
     given_state: bool
 
 
@@ -31,9 +31,13 @@ class Recurrent(Layer):
     """What LSTM, GRU and SimpleRNN share: x [B, T, F] -> y [B, units], or [B, T, units] with return_sequences.
 
     Call: `layer(x, initial_state=None, mask=None, training=False)`. x is an array or a `lw.Ragged`; T may differ from
-    call to call. initial_state: a list of arrays [B, units] (LSTM: h, c), zeros by default. mask: bool [B, T], True for
-    real steps, each row a run of True followed by False: y is 0 before the first real step and repeats the last output
-    behind the end, states are those of the last real step. With return_state the result is the list [y, *states].
+    call to call. initial_state: a list of arrays [B, units] (LSTM: h, c), zeros by default. mask: bool [B, T] (for a
+    Ragged, [N]), True for real steps, of any form. Masked steps are skipped: nothing is computed for them, y is 0
+    before the first real step and repeats the last output (zero_output_for_mask: 0) at the others, states are those of
+    the last real step. With return_state the result is the list [y, *states].
+
+    stateful: in a model, the last states of a batch are the first of the next one, row by row, until
+    `model.reset_states()`; no gradient flows from batch to batch.
 
     `forward` takes the same arguments; `backward(ctx, dy)` takes dy like y, or the list [dy, *dstates] with
     return_state, and returns dx, or the list [dx, *dstates] when forward was given an initial_state.
@@ -50,10 +54,9 @@ class Recurrent(Layer):
         "dropout": 0.0,
         "recurrent_dropout": 0.0,
         "seed": None,
-        "stateful": False,
         "unroll": False,
-        "zero_output_for_mask": False,
     }
+    takes_mask = supports_masking = True
     cell: ClassVar[str]
     gates: ClassVar[int]
     state_count: ClassVar[int] = 1
@@ -71,10 +74,14 @@ class Recurrent(Layer):
         return_sequences: bool,
         return_state: bool,
         go_backwards: bool,
+        stateful: bool,
+        zero_output_for_mask: bool,
         common: dict[str, Any],
     ) -> None:
         super().__init__(**common)
         owner = type(self).__name__
+        self.stateful = as_flag(stateful, "stateful", owner)
+        self.zero_output_for_mask = as_flag(zero_output_for_mask, "zero_output_for_mask", owner)
         self.units = as_count(units, f"{owner}: units", 1)
         self.activation = activation_name(activation)
         self.use_bias = as_flag(use_bias, "use_bias", owner)
@@ -88,7 +95,18 @@ class Recurrent(Layer):
             "activation": self.activation,
             "reverse": self.go_backwards,
             "return_sequences": self.return_sequences,
+            "hold": not self.zero_output_for_mask,
         }
+
+    def copied(self, name: str, align: bool) -> Any:
+        """A new layer of this configuration, without parameters: one half of a Bidirectional. align: it reads
+        backwards, and each output lies where its input does."""
+        layer = object.__new__(type(self))
+        layer.__dict__.update(self.__dict__)
+        layer.name, layer.go_backwards, layer.input_shape = name, align, None
+        layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
+        layer._options = {**self._options, "reverse": align, "align": align}
+        return layer
 
     # ---- building -----------------------------------------------------------------------------------------------
 
@@ -130,6 +148,10 @@ class Recurrent(Layer):
             raise ValueError(f"{self.name}: x must be (B, T, {expected}), got {shape_text(x_shape)}")
         return (x_shape[0], self.units) if self.return_sequences else (self.units,)
 
+    @property
+    def outputs(self) -> int:
+        return 1 + self.state_count if self.return_state else 1
+
     # ---- running ------------------------------------------------------------------------------------------------
 
     def __call__(
@@ -151,17 +173,43 @@ class Recurrent(Layer):
         training: bool = True,
         step: int | None = None,
     ) -> tuple[Any, Any]:
+        if self.stateful and initial_state is None:
+            raise ValueError(
+                f"{self.name}: stateful=True carries states in a model: add it to one or give initial_state"
+            )
+        y, states, ctx = self.advance(x, initial_state, mask, training=training, step=step)
+        if ctx is not None and initial_state is not None:
+            ctx = ctx._replace(given_state=True)
+        return ([y, *states] if self.return_state else y), ctx
+
+    def advance(
+        self,
+        x: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        *,
+        training: bool,
+        step: int | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> tuple[Any, list[Any], Any]:
+        """(y, final states, ctx), whatever the layer returns; backward on this ctx gives no gradient of the states.
+
+        out: where sequences are written, see `functional.lstm`.
+        """
         x = self._checked(x)
         if not isinstance(x, Ragged) and (x.ndim != 3 or x.shape[2] != self.variables[0].shape[0]):
             self.y_shape(x.shape[1:])
         state = None if initial_state is None else self._state(initial_state, len(x))
-        lengths = None if mask is None else masking.lengths(mask, x, self.name)
-        y, states, core = self._run(x, self._weights, state, lengths=lengths, training=training, **self._options)
-        steps = 0 if isinstance(x, Ragged) else x.shape[1]
-        if lengths is not None:
-            y = masking.hold(y, lengths, self.return_sequences, self.go_backwards)
-        ctx = _Context(core, lengths, steps, state is not None) if training else None
-        return ([y, *states] if self.return_state else y), ctx
+        real = None if mask is None else as_mask(mask, x, self.name)
+        y, states, core = self._run(x, self._weights, state, mask=real, training=training, out=out, **self._options)
+        silent = None
+        if real is not None and not self.return_sequences:
+            silent = silent_rows(real, x, at=(0 if self.go_backwards else -1) if self.zero_output_for_mask else None)
+            y = zeroed(y, silent)
+        return y, list(states), _Context(core, silent, given_state=False) if training else None
+
+    def compute_mask(self, x: Any, mask: Any) -> Any:
+        return mask if self.return_sequences else None
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
         dstate = None
@@ -172,11 +220,17 @@ class Recurrent(Layer):
                 )
             dy, *rest = dy
             dstate = [None if d is None else as_array(d, "dstate", self.dtype) for d in rest]
-        grad = None if dy is None else like(dy, as_array(values_of(dy), "dy", self.dtype))
-        if grad is not None and ctx.lengths is not None:
-            grad = masking.hold_backward(grad, ctx.lengths, self.return_sequences, self.go_backwards)
+        grad = None if dy is None else like(dy, self._as_rows(values_of(dy)))
+        if grad is not None and ctx.silent is not None:
+            grad = zeroed(values_of(grad), ctx.silent)
         grads = self._run_backward(ctx.core, grad, dstate, need_dx=need_dx, out=self._gradients)
         return [grads.x, *grads.state] if ctx.given_state else grads.x
+
+    def _as_rows(self, dy: Any) -> NDArray[Any]:
+        """dy as the core takes it: a slice of the features of an array is not copied."""
+        if type(dy) is np.ndarray and dy.dtype == self.dtype and even_rows(dy):
+            return dy
+        return as_array(dy, "dy", self.dtype)
 
     def _state(self, initial_state: Any, batch: int) -> tuple[NDArray[Any], ...]:
         """Keras' list of states (one array will do for one state) as the tuple the core takes."""

@@ -54,5 +54,6 @@ class NonFiniteError(Exception):
 
 def suspects(x: Rows, y: Rows) -> str:
     """Says so when a batch itself holds NaN or infinity."""
-    bad = [name for name, rows in (("x", x), ("y", y)) if not _core.all_finite(values_of(rows))]
+    given = [(name, values_of(rows)) for name, rows in (("x", x), ("y", y))]
+    bad = [name for name, values in given if values.dtype.kind == "f" and not _core.all_finite(values)]
     return f" ({' and '.join(bad)} of this batch hold NaN or infinity)" if bad else ""

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latchwork.layers.arena import Arena, Variable
-from latchwork.layers.arguments import Shape, as_batch_shape, as_dtype, as_input, check_fit, open_steps, refuse
+from latchwork.layers.arguments import Shape, as_batch_shape, as_dtype, check_fit, refuse
 from latchwork.layers.base import Layer, write_weights
 from latchwork.layers.input import Input
-from latchwork.layers.recurrent import Recurrent
 from latchwork.models import saving
 from latchwork.models.batches import Rows
 from latchwork.models.saving import PathLike
@@ -28,6 +27,9 @@ class Sequential(Trainer):
     layers: any number of layers, and an `Input` first if you like; `add` appends more. The parameters are created when
     the input's shape is known: from `Input`, from the first layer's `input_shape`, or from the first batch.
     dtype: "float32" or "float64"; left out, it is what the layers say, float32 if they say nothing.
+
+    The mask of a `Masking` or `Embedding` layer passes on to the layers behind it; a loss or metric of a masked
+    sequence counts real steps only. The states of stateful layers live here, see `reset_states`.
 
     >>> import numpy as np
     >>> from latchwork.layers import LSTM, Dense
@@ -73,7 +75,7 @@ class Sequential(Trainer):
         owner = layer._model() if layer._model is not None else None
         if owner is not None:
             raise ValueError(f"{self.name}: layer {layer.name!r} already belongs to model {owner.name!r}")
-        if self.layers and isinstance(self.layers[-1], Recurrent) and self.layers[-1].return_state:
+        if self.layers and self.layers[-1].outputs > 1:
             raise ValueError(f"{self.layers[-1].name}: return_state gives several outputs, Sequential passes on one")
         name = self._name_for(layer)
         shape = self._input
@@ -86,6 +88,7 @@ class Sequential(Trainer):
         self._input, layer.name, layer.number, layer._model = shape, name, len(self.layers), weakref.ref(self)
         self.layers.append(layer)
         self._arena = self._compiled = None
+        self._carried.reset()
         if before is not None:  # the seed in force now decides the weights
             layer.declare(before)
 
@@ -99,7 +102,7 @@ class Sequential(Trainer):
         if shape is None:
             raise ValueError(f"{self.name}: say the input's shape (Input, input_shape) or run a batch first")
         self._shape_through(shape, self.layers)  # raises before anything is declared
-        self._input = open_steps(shape) if self._input is None else self._input
+        self._input = self._opened(shape) if self._input is None else self._input
         dtype = self.dtype
         for layer in self.layers:
             layer.declare(shape)
@@ -131,9 +134,13 @@ class Sequential(Trainer):
         """The output's sample shape on samples of `shape`; raises ValueError where a layer does not fit."""
         for layer in layers:
             if layer.input_shape is not None:
-                check_fit(shape, layer.input_shape, layer.name)
+                check_fit(shape, layer.any_steps(layer.input_shape), layer.name)
             shape = layer.y_shape(shape)
         return shape
+
+    def _opened(self, shape: Shape) -> Shape:
+        """A sample shape with its number of steps left open, unless a layer depends on it."""
+        return shape if any(layer.fixes_steps for layer in self.layers) else self.layers[0].any_steps(shape)
 
     # ---- what training needs ------------------------------------------------------------------------------------
 
@@ -141,25 +148,38 @@ class Sequential(Trainer):
         """x cast and checked against the layers, and the output's sample shape on it; nothing is built yet."""
         if not self.layers:
             raise ValueError(f"{self.name} has no layers: add some first")
-        rows = as_input(x, "x", self.dtype)
+        rows = self.layers[0].read(x, self.dtype)
         if not isinstance(rows, Ragged) and rows.ndim == 0:
             raise ValueError("x must have a batch axis, got a single number")
         shape: Shape = (None, *rows.values.shape[1:]) if isinstance(rows, Ragged) else rows.shape[1:]
         if self._input is not None:
-            check_fit(shape, self._input, self.name)
+            check_fit(shape, self.layers[0].any_steps(self._input), self.name)
         return rows, self._shape_through(shape, self.layers)
 
-    def _forward(self, x: Any, step: int) -> tuple[Any, list[Any]]:
-        contexts = []
+    def _run(self, x: Any, training: bool, step: int | None = None) -> tuple[Any, Any, list[Any]]:
+        """(y, its mask or None, contexts). What stateful layers carry on counts once `_carried.commit` is called."""
+        contexts, mask = [], None
+        self._carried.begin()
         for layer in self.layers:
-            x, ctx = layer.forward(x, training=True, step=step)
+            given: dict[str, Any] = {} if mask is None or not layer.takes_mask else {"mask": mask}
+            if layer.stateful:
+                before = self._carried.initial(layer.number, len(x))
+                y, states, ctx = layer.advance(x, before, training=training, step=step, **given)
+                self._carried.leave(layer.number, states)
+            else:
+                y, ctx = layer.forward(x, training=training, step=step, **given)
+            mask = layer.compute_mask(x, mask)
+            x = y
             contexts.append(ctx)
-        return x, contexts
+        return x, None if mask is None or mask.all() else mask, contexts
 
-    def _infer(self, x: Any) -> Any:
-        for layer in self.layers:
-            x = layer.forward(x, training=False)[0]
-        return x
+    def reset_states(self, mask: ArrayLike | None = None, *, layer: int | None = None) -> None:
+        """Let stateful layers start from zero again: all rows, or those where mask (bool, one a carried row) is True.
+
+        Row i of a batch goes on where row i of the batch before ended. A smaller batch goes on with the first rows and
+        leaves the others alone, new rows of a larger one start at zero. layer: the number of one layer, None for all.
+        """
+        self._carried.reset(mask, layer)
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         """Down to the first layer that learns; its dx is not computed."""
@@ -168,6 +188,8 @@ class Sequential(Trainer):
         )
         for i in range(len(self.layers) - 1, first - 1, -1):
             dy = self.layers[i].backward(contexts[i], dy, need_dx=i > first)
+            if dy is None:
+                break
 
     # ---- weights and looks --------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ def summarize(name: str, layers: Sequence[Layer], shape: Shape | None, dtype: np
         trainable, frozen = (trainable + count, frozen) if layer.trainable else (trainable, frozen + count)
         rows.append(
             (
-                f"{layer.name} ({type(layer).__name__})",
+                f"{layer.name} ({layer.label})",
                 "?" if shape is None else shape_text(shape),
                 f"{count:,}" if layer.built else "?",
             )

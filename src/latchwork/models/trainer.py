@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from latchwork import _core, losses, optimizers, random
-from latchwork.callbacks import CallbackList, History
+from latchwork import losses, optimizers, random
+from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena
-from latchwork.layers.arguments import Shape, open_steps, refuse
-from latchwork.layers.base import Layer
-from latchwork.layers.dense import like, values_of
-from latchwork.models.batches import Batches, Rows, as_target, rows_between, split_rows
+from latchwork.layers.arguments import refuse
+from latchwork.layers.dense import values_of
+from latchwork.models.batches import Batches, Rows, as_target, split_rows
 from latchwork.models.compiled import Compiled, named_metrics
-from latchwork.models.figures import Figures, NonFiniteError, reported, suspects
+from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
+from latchwork.models.passes import Passes
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 from latchwork.ragged import Ragged
@@ -30,39 +26,14 @@ ROWS_AT_ONCE = 256
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 
 
-class Trainer:
-    """Training for a model that has `layers` and knows `_as_input`, `_forward`, `_infer` and `_backward`."""
-
-    name: str
-    layers: list[Layer]
-    _arena: Arena | None
+class Trainer(Passes):
+    """Training for a model that has `layers` and knows what `Passes` asks of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stop_training = False
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
-        self._compiled: Compiled | None = None
         self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
-
-    # ---- what the model below provides --------------------------------------------------------------------------
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        raise NotImplementedError
-
-    def build(self, input_shape: Any = None) -> None:
-        raise NotImplementedError
-
-    def _as_input(self, x: Any) -> tuple[Rows, Shape]:
-        raise NotImplementedError
-
-    def _forward(self, x: Any, step: int) -> tuple[Any, list[Any]]:
-        raise NotImplementedError
-
-    def _infer(self, x: Any) -> Any:
-        raise NotImplementedError
-
-    def _backward(self, contexts: list[Any], dy: Any) -> None:
-        raise NotImplementedError
 
     # ---- the public verbs ---------------------------------------------------------------------------------------
 
@@ -82,6 +53,13 @@ class Trainer:
         refuse("compile", others, unbuilt, ("optimizer", "loss", "metrics"))
         found = None if loss is None else losses.get(loss)
         self._compiled = Compiled(optimizers.get(optimizer), found, named_metrics(metrics))
+
+    @property
+    def optimizer(self) -> optimizers.Optimizer:
+        """The optimizer that `compile` was given or made: `model.optimizer.learning_rate` may be set between steps."""
+        if self._compiled is None:
+            raise ValueError("there is no optimizer yet: call compile(optimizer=..., loss=...) first")
+        return self._compiled.optimizer
 
     def fit(
         self,
@@ -142,10 +120,10 @@ class Trainer:
         level = verbosity(verbose)
         history = History()
         given = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+        if on_nonfinite == "raise" and any(isinstance(callback, TerminateOnNaN) for callback in given):
+            on_nonfinite = "stop"
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
-        size = as_count(
-            ROWS_AT_ONCE if validation_batch_size is None else validation_batch_size, "validation_batch_size", 1
-        )
+        size = self._rows_at_once(validation_batch_size, "validation_batch_size")
         Fit(
             model=self,
             batches=batches,
@@ -178,7 +156,7 @@ class Trainer:
         """
         refuse("evaluate", others, {"sample_weight": None, "steps": None}, ("batch_size", "verbose", "return_dict"))
         compiled = self._compiled_with_loss("evaluate")
-        batch_size = as_count(ROWS_AT_ONCE if batch_size is None else batch_size, "batch_size", 1)
+        batch_size = self._rows_at_once(batch_size, "batch_size")
         x, y = self._pair(x, y, "evaluate")
         figures = compiled.figures()
         level, batches = verbosity(verbose), -(-len(x) // batch_size)
@@ -195,7 +173,7 @@ class Trainer:
         Works before `compile`. The result does not depend on batch_size (default 256), which only bounds memory.
         """
         refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
-        batch_size = as_count(ROWS_AT_ONCE if batch_size is None else batch_size, "batch_size", 1)
+        batch_size = self._rows_at_once(batch_size, "batch_size")
         rows, _ = self._as_input(x)
         level, batches = verbosity(verbose), -(-len(rows) // batch_size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
@@ -204,7 +182,7 @@ class Trainer:
         progress = Progress(level, batches)
         progress.begin("Predict")
         hooks.call("on_predict_begin")
-        y = self._outputs(rows, batch_size, hooks, "predict", progress)
+        y, _ = self._outputs(rows, batch_size, hooks, "predict", progress)
         hooks.call("on_predict_end")
         progress.end(batches, {})
         return y
@@ -224,64 +202,6 @@ class Trainer:
         except NonFiniteError as found:
             raise FloatingPointError(f"{found}; the weights are unchanged") from None
         return reported(figures.result(), return_dict)
-
-    # ---- one step, and one pass ---------------------------------------------------------------------------------
-
-    def _step(
-        self, x: Rows, y: Rows, ranges: list[tuple[int, int, str]], check: bool
-    ) -> tuple[float, int, NDArray[Any], NDArray[Any]]:
-        """Forward, backward, update: (sum of losses, count, y, output). NonFiniteError comes before the update."""
-        compiled, arena = self._compiled, self._arena
-        assert compiled is not None
-        assert compiled.loss is not None
-        assert arena is not None
-        arena.grads.fill(0)
-        output, contexts = self._forward(x, compiled.optimizer.iterations)
-        y_values, values = values_of(y), values_of(output)
-        total, count, gradient = compiled.loss.value_and_grad(y_values, values)
-        if check and not math.isfinite(total):
-            raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
-        self._backward(contexts, like(output, gradient))
-        if check and not _core.all_finite(arena.grads):
-            raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
-        for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
-            layer.touch()
-        compiled.optimizer.apply(arena.params, arena.grads, ranges)
-        return total, count, y_values, values
-
-    def _outputs(self, x: Rows, batch_size: int, hooks: CallbackList, phase: str, progress: Progress) -> Rows:
-        """The model's output on all rows, batch by batch."""
-        _, output = self._as_input(x)
-        sequences = isinstance(x, Ragged) and len(output) == 2
-        count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
-        values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
-        for batch, start in enumerate(range(0, len(x), batch_size)):
-            hooks.call(f"on_{phase}_batch_begin", batch)
-            stop = min(start + batch_size, len(x))
-            y = self._infer(rows_between(x, start, stop))
-            if isinstance(x, Ragged) and sequences:
-                values[x.offsets[start] : x.offsets[stop]] = y.values
-            else:
-                values[start:stop] = y
-            hooks.call(f"on_{phase}_batch_end", batch)
-            progress.step(batch + 1, dict)
-        return Ragged(values, x.offsets) if isinstance(x, Ragged) and sequences else values
-
-    def _evaluate(
-        self, x: Rows, y: Rows, batch_size: int, figures: Figures, hooks: CallbackList, progress: Progress
-    ) -> dict[str, float]:
-        assert self._compiled is not None
-        assert self._compiled.loss is not None
-        progress.begin("Evaluate")
-        hooks.call("on_test_begin")
-        output = values_of(self._outputs(x, batch_size, hooks, "test", progress))
-        total, count = self._compiled.loss.value(values_of(y), output)
-        figures.reset()
-        figures.add(total, count, values_of(y), output)
-        logs = figures.result()
-        hooks.call("on_test_end", logs)
-        progress.end(-(-len(x) // batch_size), logs)
-        return logs
 
     # ---- checks -------------------------------------------------------------------------------------------------
 
@@ -306,11 +226,11 @@ class Trainer:
         """The model's parameters, created now if these are its first rows."""
         if self._arena is None:
             steps = (None,) if isinstance(x, Ragged) else ()
-            self.build((None, *open_steps((*steps, *values_of(x).shape[1:]))))
+            self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
         assert self._arena is not None
         return self._arena
 
-    def _first_nonfinite(self) -> str:
-        assert self._arena is not None
-        bad = (v.name for _, v, start, stop in self._arena.spans if not _core.all_finite(self._arena.grads[start:stop]))
-        return next(bad, "a parameter")
+    def _rows_at_once(self, given: Any, name: str) -> int:
+        """How many rows a pass without training runs at once; what stateful layers carry depends on it."""
+        default = BATCH_SIZE if any(layer.stateful for layer in self.layers) else ROWS_AT_ONCE
+        return as_count(default if given is None else given, name, 1)

@@ -1,8 +1,7 @@
-"""Hooks into training, with Keras' names: Callback, History, EarlyStopping, LambdaCallback."""
+"""What callbacks are: Callback, the list that calls them, History, LambdaCallback."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -113,85 +112,6 @@ class History(Callback):
         return f"<History of {len(self.epoch)} epochs: {', '.join(self.history) or 'nothing'}>"
 
 
-class EarlyStopping(Callback):
-    """Stop when a figure has not improved for `patience` epochs. Arguments, defaults and rules are Keras'.
-
-    monitor: a name in the epoch logs. min_delta: a smaller change is no improvement. mode: "min", "max" or "auto"
-    ("max" for names with acc or auc, else "min"). baseline: only what is better than this resets the patience.
-    restore_best_weights: go back to the weights of the best epoch when training ends. start_from_epoch: wait this many
-    epochs first. verbose=1 says on stderr what was done. After training `stopped_epoch` (0 if not stopped),
-    `best_epoch` and `best` tell the story.
-
-    Raises ValueError when `monitor` is not among the figures of the run (Keras only warns).
-    """
-
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        min_delta: float = 0,
-        patience: int = 0,
-        verbose: int = 0,
-        mode: str = "auto",
-        baseline: float | None = None,
-        restore_best_weights: bool = False,
-        start_from_epoch: int = 0,
-    ) -> None:
-        super().__init__()
-        self.monitor = monitor
-        self.min_delta = abs(min_delta)
-        self.patience = patience
-        self.verbose = verbose
-        self.mode = resolve("mode", mode, ("auto", "min", "max"))
-        self.baseline = baseline
-        self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
-        self._reset()
-
-    def _reset(self) -> None:
-        self.wait = self.stopped_epoch = self.best_epoch = 0
-        self.best: float | None = None
-        self.best_weights: list[Any] | None = None
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        known = self.params.get("metrics")
-        if known is not None and self.monitor not in known:
-            raise ValueError(
-                f"EarlyStopping: monitor must be a figure of this run, {', '.join(known)}, got {self.monitor!r}"
-            )
-        self._reset()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        current = (logs or {}).get(self.monitor)
-        if current is None or epoch < self.start_from_epoch:
-            return
-        if self.restore_best_weights and self.best_weights is None:
-            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
-        self.wait += 1
-        if self._better(current, self.best):
-            self.best, self.best_epoch = current, epoch
-            if self.restore_best_weights:
-                self.best_weights = self.model.get_weights()
-            if self.baseline is None or self._better(current, self.baseline):
-                self.wait = 0
-        elif self.wait >= self.patience and epoch > 0:
-            self.stopped_epoch = epoch
-            self.model.stop_training = True
-
-    def on_train_end(self, logs: Any = None) -> None:
-        if self.stopped_epoch and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping", file=sys.stderr)
-        if self.best_weights is not None:
-            if self.verbose:
-                print(f"Restoring the weights of the best epoch: {self.best_epoch + 1}", file=sys.stderr)
-            self.model.set_weights(self.best_weights)
-
-    def _better(self, current: float, reference: float | None) -> bool:
-        highest = self.mode == "max" or (self.mode == "auto" and any(part in self.monitor for part in ("acc", "auc")))
-        if reference is None:
-            return current == current  # anything but NaN
-        return current - self.min_delta > reference if highest else current + self.min_delta < reference
-
-
 class LambdaCallback(Callback):
     """A callback from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))`.
 
@@ -206,6 +126,3 @@ class LambdaCallback(Callback):
                 raise ValueError(f"LambdaCallback: {name} must be a function, got {hook!r}")
             if hook is not None:
                 setattr(self, name, hook)
-
-
-__all__ = ["Callback", "EarlyStopping", "History", "LambdaCallback"]

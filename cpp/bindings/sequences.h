@@ -1,0 +1,17 @@
+// How the sequences of a call lie: lengths, offsets and masks as Python gives them.
+#pragma once
+
+#include "bindings/ndarray.h"
+#include "layers/recurrent.h"
+
+namespace latchwork {
+
+struct SequenceOptions {
+  py::object lengths, offsets, mask;  // None where not given
+  bool time_major, reverse, hold, align;
+};
+
+// Throws Error naming the argument unless all fit x, [B, T, I] or as the options say.
+Arrangement arrangement_of(const py::array& x, Index input, const SequenceOptions& o);
+
+}  // namespace latchwork

@@ -1,0 +1,18 @@
+"""Hooks into training, with Keras' names, arguments and defaults."""
+
+from latchwork.callbacks.base import Callback, CallbackList, History, LambdaCallback
+from latchwork.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from latchwork.callbacks.others import CSVLogger, LearningRateScheduler, TerminateOnNaN
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

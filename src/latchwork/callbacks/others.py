@@ -1,0 +1,94 @@
+"""CSVLogger, LearningRateScheduler, TerminateOnNaN."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from latchwork.callbacks.base import Callback
+
+
+class CSVLogger(Callback):
+    """Write each epoch's figures as a line of a CSV file: epoch, then the figures by name.
+
+    separator: between columns. append: go on in a file that is there, without a second heading; False begins anew.
+    The file is complete after each epoch, whatever ends the training.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from latchwork.callbacks import CSVLogger
+    >>> CSVLogger("log.csv").separator
+    ','
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        super().__init__()
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(f"CSVLogger: separator must be one character, got {separator!r}")
+        self.filename, self.separator, self.append = Path(filename), separator, append
+        self._heading = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        with self.filename.open("a" if self.append else "w", encoding="utf-8"):  # an error now, not after an epoch
+            pass
+        self._heading = self.filename.stat().st_size == 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        names = sorted(logs or {})
+        with self.filename.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter=self.separator)
+            if self._heading:
+                writer.writerow(["epoch", *names])
+            writer.writerow([epoch, *((logs or {})[name] for name in names)])
+        self._heading = False
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate at the start of each epoch to `schedule(epoch, learning_rate)`, or `schedule(epoch)`.
+
+    Epochs count from 0. verbose=1 says the rate on stderr. The epoch logs, and so the History, get "learning_rate".
+
+    >>> halved = LearningRateScheduler(lambda epoch, rate: rate if epoch < 10 else rate / 2)
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        super().__init__()
+        if not callable(schedule):
+            raise ValueError(f"LearningRateScheduler: schedule must be a function, got {schedule!r}")
+        self.schedule, self.verbose = schedule, verbose
+        try:
+            inspect.signature(schedule).bind(0, 0.0)
+            self._takes_rate = True
+        except TypeError:
+            self._takes_rate = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+        optimizer.learning_rate = rate  # which raises for what is no rate
+        if self.verbose:
+            told = f"setting learning rate to {optimizer.learning_rate}"
+            print(f"Epoch {epoch + 1}: LearningRateScheduler {told}.", file=sys.stderr)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+class TerminateOnNaN(Callback):
+    """End training, without an error, at the first loss that is NaN or infinite.
+
+    It makes `fit(on_nonfinite="raise")`, the default, "stop": the weights are those before that batch, and
+    `history.stopped` says where it was. With "ignore" training ends after the batch, whose update is made.
+
+    >>> callback = TerminateOnNaN()
+    """
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not abs((logs or {}).get("loss", 0.0)) < float("inf"):
+            self.model.stop_training = True
