@@ -100,6 +100,10 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   LATCHWORK_UNROLL
   for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
   for (int v = 0; v < N; ++v) sum[r][v] = V(T(0));
+  // The gradient of a large weight comes from memory: asked for now, it is there when the chain ends.
+  LATCHWORK_UNROLL
+  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+  for (int v = 0; v < N; ++v) __builtin_prefetch(args.out + r * args.out_stride + v * V::kLanes, 1);
   const T* a = args.a;
   const T* b = args.b;
   const Index b_stride = args.b_stride;
@@ -153,16 +157,23 @@ void column_sums(const OuterArgs<typename V::Scalar>& args) noexcept {
   }
 }
 
+// Rows of the source are read a stretch at a time: columns of a weight lie a power of two apart, and element by
+// element each would push the others out of the cache.
 template <class T>
 void pack(const PackArgs<T>& a) noexcept {
-  for (Index k = 0; k < a.count; ++k) {
+  constexpr Index kStretch = 16;
+  for (Index k = 0; k < a.count; k += kStretch) {
+    const Index count = a.count - k < kStretch ? a.count - k : kStretch;
     T* const out = a.out + k * a.out_stride;
     const T* const source = a.source + k * a.k_stride;
     if (a.c_stride == 1)
-      for (Index c = 0; c < a.columns; ++c) out[c] = source[c];
+      for (Index i = 0; i < count; ++i)
+        for (Index c = 0; c < a.columns; ++c) out[i * a.out_stride + c] = source[i * a.k_stride + c];
     else
-      for (Index c = 0; c < a.columns; ++c) out[c] = source[c * a.c_stride];
-    for (Index c = a.columns; c < a.width; ++c) out[c] = T(0);
+      for (Index c = 0; c < a.columns; ++c)
+        for (Index i = 0; i < count; ++i) out[i * a.out_stride + c] = source[i * a.k_stride + c * a.c_stride];
+    for (Index i = 0; i < count; ++i)
+      for (Index c = a.columns; c < a.width; ++c) out[i * a.out_stride + c] = T(0);
   }
 }
 
