@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-
-# ONNX Runtime's worker spins for more than 20 ms after a call: with shorter pauses whoever came next had one core of two.
+# ONNX Runtime's worker spins for more than 20 ms after a call: with shorter pauses the next one had one core of two.
 PAUSE = 0.1
 
 
