@@ -83,7 +83,7 @@ emulated() { # FOLDER TEST...: a native build of all ISAs on a processor without
   needs qemu-x86_64 || return 0
   for test in "${@:2}"; do
     LATCHWORK_ISA=portable qemu-x86_64 -cpu Nehalem "$1/tests/cpp/test_$test"
-    LATCHWORK_ISA=avx2 qemu-x86_64 -cpu Haswell "$1/tests/cpp/test_$test"
+    LATCHWORK_ISA=avx2 qemu-x86_64 -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid "$1/tests/cpp/test_$test"
   done
 }
 
@@ -108,7 +108,7 @@ fuzzed() { # SECONDS
   run_tests "$folder" -R planted
   for target in reader c; do
     cp -r "tests/fuzz/corpus/$target" "$folder/corpus_$target"
-    "$folder/tests/fuzz/fuzz_$target" "$folder/corpus_$target" \
+    LATCHWORK_NUM_THREADS=1 "$folder/tests/fuzz/fuzz_$target" "$folder/corpus_$target" \
       -max_total_time="$1" -timeout=20 -max_len=8192 -artifact_prefix="$folder/" >"$folder/$target.log" 2>&1 &
     workers+=($!)
   done
