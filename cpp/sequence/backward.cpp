@@ -6,6 +6,7 @@
 
 #include "runtime/interrupt.h"
 #include "runtime/thread_team.h"
+#include "sequence/panel_list.h"
 #include "sequence/run.h"
 
 namespace latchwork {
@@ -191,24 +192,21 @@ template <class T>
 void Member<T>::product(const BackwardProduct& p, Index rows, Index k, Rows<T> out, bool chained) {
   for (Index i = 0; i < rows; ++i) slot_rows_[i] = s_.slot_row(0, k + rows_.row(i));
   const std::size_t which = static_cast<std::size_t>(&p - layout_.backward.data());
-  Index weights = p.weights;
+  const ProductArgs<T> product{.rows = rows,
+                               .init_stride = out.stride,
+                               .segments = s_.segments[which].data(),
+                               .segment_count = static_cast<Index>(s_.segments[which].size()),
+                               .operand = slot_rows_.data()};
+  PanelList<T> panels(kernels_.product, product);
+  const T* weights = args_.weights->backward() + p.weights;
   for (Index panel = 0; panel * layout_.panel_columns < p.columns; ++panel) {
     const Index width = layout_.panel_width(p.columns, panel);
-    if (panel >= blocks_.first && panel < blocks_.end) {
-      T* const columns = out.data + panel * layout_.panel_columns;
-      kernels_.product.product({.rows = rows,
-                                .columns = width,
-                                .init = chained ? columns : nullptr,
-                                .init_stride = out.stride,
-                                .weights = args_.weights->backward() + weights,
-                                .segments = s_.segments[which].data(),
-                                .segment_count = static_cast<Index>(s_.segments[which].size()),
-                                .operand = slot_rows_.data(),
-                                .out = columns,
-                                .out_stride = out.stride});
-    }
+    T* const columns = out.data + panel * layout_.panel_columns;
+    if (panel >= blocks_.first && panel < blocks_.end)
+      panels.add(width, out.stride, {chained ? columns : nullptr, weights, columns});
     weights += p.terms * width;
   }
+  panels.run();
 }
 
 template <class T>
@@ -295,16 +293,16 @@ void Member<T>::input_gradients(Index begin, Index end) {
     const Index width = layout_.panel_width(p->columns, panel), column = panel * layout_.panel_columns;
     for (Index row = 0; row < count; row += s_.plan.strip_rows) {
       const Index rows = std::min(s_.plan.strip_rows, count - row);
+      const ProductPanel<T> out{nullptr, args_.weights->backward() + weights, strip_.data()};
       kernels_.product.product({.rows = rows,
                                 .columns = width,
-                                .init = nullptr,
+                                .panels = &out,
+                                .panel_count = 1,
                                 .init_stride = 0,
-                                .weights = args_.weights->backward() + weights,
+                                .out_stride = width,
                                 .segments = segments.data(),
                                 .segment_count = static_cast<Index>(segments.size()),
-                                .operand = slot_rows_.data() + row,
-                                .out = strip_.data(),
-                                .out_stride = width});
+                                .operand = slot_rows_.data() + row});
       for (Index r = 0; r < rows; ++r)
         std::copy_n(strip_.data() + r * width, std::min(width, p->columns - column), dx_[row + r] + column);
     }

@@ -6,6 +6,7 @@
 
 #include "runtime/interrupt.h"
 #include "runtime/thread_team.h"
+#include "sequence/panel_list.h"
 #include "sequence/run.h"
 
 namespace latchwork {
@@ -38,7 +39,10 @@ class Member {
   void point_rows(Index t, Index rows);
   void hoist(Index t);
   void step(Index t, Index rows);
-  void pass(Index t, int phase, Index block, Index row, Index rows);
+  void pass(Index t, int phase, BlockShare blocks, Index row, Index rows);
+  void multiply(Index t, int phase, BlockShare blocks, Index row, Index rows);
+  void apply(Index t, int phase, Index block, T* strip, Index row, Index rows);
+  T* strip_of(BlockShare blocks, Index block, Index row, Index rows);
   void finish_rows(Index t);
   void zero_padding();
   void copy_out(Index row, Index state, const T* values);
@@ -60,7 +64,8 @@ class Member {
   Buffer<T*> h_next_;
   Buffer<const T*> hoisted_x_;  // [hoist_steps * rows]
   Buffer<T> strip_, hoisted_;
-  Index strip_stride_;  // between the strips of two blocks: 0 unless a later phase reads them again
+  Index strip_stride_;    // between the strips of two blocks: 0 unless a later phase reads them again
+  const Index few_rows_;  // so few rows take all blocks at once: the product kernel then has panels to fill its gaps
 };
 
 Index end_unit(const Layout& layout, const BlockShare& share) {
@@ -86,11 +91,13 @@ Member<T>::Member(Shared<T>& shared, int index)
       h_previous_(rows_.count),
       intermediate_(rows_.count),
       h_next_(rows_.count),
-      hoisted_x_(shared.plan.hoist_steps * rows_.count) {
+      hoisted_x_(shared.plan.hoist_steps * rows_.count),
+      few_rows_(std::min<Index>(table_.of<T>().product.tile_rows / 2, rows_.count)) {
   const Index strip_rows = std::min(shared.plan.strip_rows, std::max<Index>(1, rows_.count));
-  const Index strip_width = cell_.slots * layout_.panel_columns;
+  const Index strip_width = cell_.slots * layout_.panel_columns, blocks = blocks_.end - blocks_.first;
   strip_stride_ = cell_.phases > 1 ? rows_.count * strip_width : 0;
-  strip_ = Buffer<T>(strip_stride_ > 0 ? strip_stride_ * (blocks_.end - blocks_.first) : strip_rows * strip_width);
+  strip_ =
+      Buffer<T>(strip_stride_ > 0 ? strip_stride_ * blocks : std::max(strip_rows, few_rows_ * blocks) * strip_width);
   hoisted_ = Buffer<T>(shared.plan.hoist_steps * rows_.count * layout_.slot_row());
   for (Index i = 0; i < rows_.count; ++i)
     intermediate_[i] =
@@ -142,55 +149,77 @@ void Member<T>::hoist(Index t) {
     for (Index b = blocks_.first; b < blocks_.end; ++b)
       for (const Panel& panel : layout_.panels_of(phase, b)) {
         const Index column = layout_.block_offset(layout_.blocks[static_cast<std::size_t>(b)]) + panel.in_block;
+        const ProductPanel<T> out{args_.weights->bias() + column, args_.weights->forward() + panel.weights,
+                                  hoisted_.data() + column};
         table_.of<T>().product.product({.rows = count,
                                         .columns = panel.columns,
-                                        .init = args_.weights->bias() + column,
+                                        .panels = &out,
+                                        .panel_count = 1,
                                         .init_stride = 0,
-                                        .weights = args_.weights->forward() + panel.weights,
+                                        .out_stride = layout_.slot_row(),
                                         .segments = &segment,
-                                        .segment_count = panel.x_weights > 0 ? 1 : 0,
-                                        .out = hoisted_.data() + column,
-                                        .out_stride = layout_.slot_row()});
+                                        .segment_count = panel.x_weights > 0 ? 1 : 0});
       }
 }
 
-// One block of `rows` own rows from `row`: its products, then the cell.
+// Pre-activations of `rows` own rows from `row`, [rows][slot][width of the block].
 template <class T>
-void Member<T>::pass(Index t, int phase, Index b, Index row, Index rows) {
-  const Block& block = layout_.blocks[static_cast<std::size_t>(b)];
-  const Index strip_row = cell_.slots * block.width;
-  T* const strip = strip_.data() + (b - blocks_.first) * strip_stride_ + (strip_stride_ > 0 ? row * strip_row : 0);
+T* Member<T>::strip_of(BlockShare blocks, Index b, Index row, Index rows) {
+  const Index slots = cell_.slots;
+  if (strip_stride_ == 0) return strip_.data() + (b - blocks.first) * rows * slots * layout_.panel_columns;
+  const Index width = layout_.blocks[static_cast<std::size_t>(b)].width;
+  return strip_.data() + (b - blocks_.first) * strip_stride_ + row * slots * width;
+}
 
+// The products of a phase, chain by chain.
+template <class T>
+void Member<T>::multiply(Index t, int phase, BlockShare blocks, Index row, Index rows) {
   const Index hoist_steps = s_.plan.hoist_steps;
+  const bool hoisted = hoist_steps > 0;
   Index hoisted_row = row;  // [step][own row], steps before t in this chunk shrink with the active rows
-  if (hoist_steps > 0)
+  if (hoisted)
     for (Index i = t - t % hoist_steps; i < t; ++i) hoisted_row += rows_.active(batch_.active(i));
+  const T* const init = hoisted ? hoisted_.data() + hoisted_row * layout_.slot_row() : args_.weights->bias();
 
-  for (const Panel& panel : layout_.panels_of(phase, b)) {
+  const std::vector<Chain>& chains = layout_.chains_of(phase);
+  for (std::size_t c = 0; c < chains.size(); ++c) {
     Segment<T> segments[kMaxProducts];
     Index count = 0;
-    for (int i = 0; i < panel.product_count; ++i) {
-      const Operand operand = cell_.product[panel.products[i]].operand;
-      if (operand == Operand::x && hoist_steps > 0) continue;
+    for (int i = 0; i < chains[c].product_count; ++i) {
+      const Operand operand = cell_.product[chains[c].products[i]].operand;
+      if (operand == Operand::x && hoisted) continue;
       const T* const* operand_rows = operand == Operand::x   ? x_.data()
                                      : operand == Operand::h ? h_previous_.data()
                                                              : intermediate_.data();
       segments[count++] = {operand_rows + row, 0, layout_.features(operand)};
     }
-    const Index column = layout_.block_offset(block) + panel.in_block;
-    const bool hoisted = hoist_steps > 0;
-    table_.of<T>().product.product(
-        {.rows = rows,
-         .columns = panel.columns,
-         .init = hoisted ? hoisted_.data() + hoisted_row * layout_.slot_row() + column : args_.weights->bias() + column,
-         .init_stride = hoisted ? layout_.slot_row() : 0,
-         .weights = args_.weights->forward() + panel.weights + (hoisted ? panel.x_weights : 0),
-         .segments = segments,
-         .segment_count = count,
-         .out = strip + panel.in_block,
-         .out_stride = strip_row});
+    PanelList<T> panels(
+        table_.of<T>().product,
+        {.rows = rows, .init_stride = hoisted ? layout_.slot_row() : 0, .segments = segments, .segment_count = count});
+    for (Index b = blocks.first; b < blocks.end; ++b) {
+      const Block& block = layout_.blocks[static_cast<std::size_t>(b)];
+      for (const Panel& panel : layout_.panels_of(phase, b))
+        if (static_cast<std::size_t>(panel.chain) == c)
+          panels.add(panel.columns, cell_.slots * block.width,
+                     {init + layout_.block_offset(block) + panel.in_block,
+                      args_.weights->forward() + panel.weights + (hoisted ? panel.x_weights : 0),
+                      strip_of(blocks, b, row, rows) + panel.in_block});
+    }
+    panels.run();
   }
+}
 
+// Blocks of `rows` own rows from `row`: their products, then the cell.
+template <class T>
+void Member<T>::pass(Index t, int phase, BlockShare blocks, Index row, Index rows) {
+  multiply(t, phase, blocks, row, rows);
+  for (Index b = blocks.first; b < blocks.end; ++b) apply(t, phase, b, strip_of(blocks, b, row, rows), row, rows);
+}
+
+// The cell over a block's strip.
+template <class T>
+void Member<T>::apply(Index t, int phase, Index b, T* strip, Index row, Index rows) {
+  const Block& block = layout_.blocks[static_cast<std::size_t>(b)];
   const Index stride = rows_.stride * layout_.padded_hidden, plan_row = rows_.row(row);
   PointwiseArgs<T> a{};
   a.rows = rows;
@@ -199,7 +228,7 @@ void Member<T>::pass(Index t, int phase, Index b, Index row, Index rows) {
   a.padded_hidden = layout_.padded_hidden;
   a.activation = args_.activation;
   a.recurrent_activation = args_.recurrent_activation;
-  a.slots = {strip, strip_row};
+  a.slots = {strip, cell_.slots * block.width};
   a.slot_stride = block.width;
   a.h_previous = h_previous_.data() + row;
   a.h_next = h_next_.data() + row;
@@ -216,9 +245,12 @@ void Member<T>::pass(Index t, int phase, Index b, Index row, Index rows) {
 template <class T>
 void Member<T>::step(Index t, Index rows) {
   for (int phase = 0; phase < cell_.phases; ++phase) {
-    for (Index b = blocks_.first; b < blocks_.end; ++b)
-      for (Index row = 0; row < rows; row += s_.plan.strip_rows)
-        pass(t, phase, b, row, std::min(s_.plan.strip_rows, rows - row));
+    if (rows <= few_rows_)
+      pass(t, phase, blocks_, 0, rows);
+    else
+      for (Index b = blocks_.first; b < blocks_.end; ++b)
+        for (Index row = 0; row < rows; row += s_.plan.strip_rows)
+          pass(t, phase, {b, b + 1}, row, std::min(s_.plan.strip_rows, rows - row));
     if (s_.plan.split == Split::units) s_.barrier.wait();
   }
 }
