@@ -1,19 +1,13 @@
 // Recurrent layers: packed weights, forward, and the backward that consumes a context.
 #include <algorithm>
-#include <mutex>
-#include <optional>
-#include <variant>
 
-#include "bindings/ndarray.h"
+#include "bindings/plans.h"
+#include "bindings/recurrent_context.h"
 #include "bindings/sequences.h"
 #include "cpu/float_env.h"
-#include "layers/recurrent.h"
 
 namespace latchwork {
 namespace {
-
-using OptionalArray = std::optional<py::array>;
-using Arrays = std::vector<OptionalArray>;
 
 Activation activation_of(const std::string& name, const char* argument) {
   for (int i = 0; i < kActivationCount; ++i)
@@ -22,205 +16,6 @@ Activation activation_of(const std::string& name, const char* argument) {
   for (const char* const each : kActivationNames) known += std::string(known.empty() ? "" : ", ") + each;
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
-
-void require_shape(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
-  bool equal = a.ndim() == static_cast<py::ssize_t>(shape.size());
-  for (std::size_t i = 0; equal && i < shape.size(); ++i) equal = a.shape(static_cast<py::ssize_t>(i)) == shape[i];
-  if (!equal) {
-    std::string expected;
-    for (const Index extent : shape) expected += (expected.empty() ? "" : ", ") + std::to_string(extent);
-    throw Error(name + " must have shape (" + expected + (shape.size() == 1 ? ",)" : ")") + ", got " + shape_text(a));
-  }
-}
-
-// Raises unless `a` has exactly this shape and dtype, C-contiguous.
-template <class T>
-const T* checked(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
-  require_shape(a, shape, name);
-  return data_of<T>(a, name.c_str());
-}
-
-template <class T>
-T* checked_output(py::array& a, const std::vector<Index>& shape, const std::string& name) {
-  checked<T>(a, shape, name);
-  return mutable_data_of<T>(a, name.c_str());
-}
-
-// Elements from one row of `a` to the next, where rows of T with feature stride 1 lie evenly; else an error.
-template <class T>
-Index width_of(const py::array& a, const char* name) {
-  const py::ssize_t rank = a.ndim(), size = sizeof(T);
-  bool even =
-      a.strides(rank - 1) == size && a.strides(rank - 2) % size == 0 && a.strides(rank - 2) >= a.shape(rank - 1) * size;
-  for (py::ssize_t i = 0; i + 2 < rank; ++i) even = even && a.strides(i) == a.strides(i + 1) * a.shape(i + 1);
-  if (a.size() > 0 && !even && !is_contiguous(a))
-    throw Error(std::string(name) + " must have rows of feature stride 1, evenly spaced");
-  return even ? a.strides(rank - 2) / size : a.shape(rank - 1);
-}
-
-// Data of an array of exactly this shape whose rows lie evenly.
-template <class T>
-const T* checked_rows(const py::array& a, const std::vector<Index>& shape, const char* name, Index& width) {
-  require_shape(a, shape, name);
-  require_dtype<T>(a, name);
-  width = width_of<T>(a, name);
-  return static_cast<const T*>(a.data());
-}
-
-int cell_of(const std::string& name) {
-  const int cell = find_cell(name);
-  if (cell < 0) throw Error("cell: no cell is named '" + name + "'");
-  return cell;
-}
-
-// The caller's arrays and their packs. Prepared under a lock, so that threads may share one for inference.
-class RecurrentWeights {
- public:
-  RecurrentWeights(const std::string& cell_name, py::array kernel, OptionalArray recurrent_kernel, OptionalArray bias)
-      : kernel_(std::move(kernel)), recurrent_kernel_(std::move(recurrent_kernel)), bias_(std::move(bias)) {
-    const int cell = cell_of(cell_name);
-    const CellInfo& info = *kernels().f32.cells[cell]->info;
-    if (kernel_.ndim() != 2 || kernel_.shape(1) == 0 || kernel_.shape(1) % info.gates != 0)
-      throw Error("kernel must be [I, " + (info.gates > 1 ? std::to_string(info.gates) + "*" : std::string()) +
-                  "H], got " + shape_text(kernel_));
-    input_ = kernel_.shape(0);
-    hidden_ = kernel_.shape(1) / info.gates;
-    is_double_ = is_double(kernel_, "kernel");
-    if (is_double_)
-      weights_.emplace<Weights<double>>(make<double>(cell, info));
-    else
-      weights_.emplace<Weights<float>>(make<float>(cell, info));
-  }
-
-  Index input() const { return input_; }
-  Index hidden() const { return hidden_; }
-  bool holds_double() const { return is_double_; }
-  const CellInfo& info() const {
-    return is_double_ ? std::get<Weights<double>>(weights_).cell() : std::get<Weights<float>>(weights_).cell();
-  }
-  const py::array& kernel() const { return kernel_; }
-  const OptionalArray& recurrent_kernel() const { return recurrent_kernel_; }
-  const OptionalArray& bias() const { return bias_; }
-  std::vector<Index> bias_shape() const { return bias_shape(info()); }
-
-  void touch() {
-    const std::lock_guard lock(mutex_);
-    std::visit(
-        [](auto& w) {
-          if constexpr (!std::is_same_v<std::decay_t<decltype(w)>, std::monostate>) w.touch();
-        },
-        weights_);
-  }
-
-  template <class T>
-  const Weights<T>& prepared(bool backward) {
-    const std::lock_guard lock(mutex_);
-    Weights<T>& weights = std::get<Weights<T>>(weights_);
-    weights.prepare(backward);
-    return weights;
-  }
-
- private:
-  std::vector<Index> bias_shape(const CellInfo& info) const {
-    const Index columns = info.gates * hidden_;
-    return info.biases > 1 ? std::vector<Index>{info.biases, columns} : std::vector<Index>{columns};
-  }
-
-  template <class T>
-  Weights<T> make(int cell, const CellInfo& info) const {
-    Parameters<T> parameters{data_of<T>(kernel_, "kernel"), nullptr, nullptr};
-    bool recurrent = false;
-    for (int p = 0; p < info.products; ++p) recurrent |= info.product[p].weight == Weight::recurrent_kernel;
-    if (recurrent != recurrent_kernel_.has_value())
-      throw Error(recurrent ? "recurrent_kernel must be given"
-                            : "recurrent_kernel must be None: the cell has no recurrence");
-    if (recurrent)
-      parameters.recurrent_kernel = checked<T>(*recurrent_kernel_, {hidden_, info.gates * hidden_}, "recurrent_kernel");
-    if (bias_) parameters.bias = checked<T>(*bias_, bias_shape(info), "bias");
-    return Weights<T>(cell, input_, hidden_, parameters);
-  }
-
-  py::array kernel_;
-  OptionalArray recurrent_kernel_, bias_;
-  Index input_ = 0, hidden_ = 0;
-  bool is_double_ = false;
-  std::mutex mutex_;
-  std::variant<std::monostate, Weights<float>, Weights<double>> weights_;
-};
-
-void set_writeable(const py::array& a, bool writeable) {
-  auto& flags = py::detail::array_proxy(a.ptr())->flags;
-  flags = writeable ? flags | py::detail::npy_api::NPY_ARRAY_WRITEABLE_
-                    : flags & ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-}
-
-// A context as Python holds it: the arrays backward reads, and y locked until then.
-class Context {
- public:
-  template <class T>
-  Context(std::unique_ptr<RecurrentContext<T>> context, py::object weights, py::array x, py::array y,
-          py::object offsets, Arrays initial, bool sequences)
-      : context_(std::move(context)),
-        weights_(std::move(weights)),
-        x_(std::move(x)),
-        y_(std::move(y)),
-        offsets_(std::move(offsets)),
-        initial_(std::move(initial)),
-        sequences_(sequences) {
-    if (sequences_) set_writeable(y_, false);
-  }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-  ~Context() { release(); }
-
-  bool consumed() const { return std::holds_alternative<std::monostate>(context_); }
-  template <class T>
-  RecurrentContext<T>& get() {
-    return *std::get<std::unique_ptr<RecurrentContext<T>>>(context_);
-  }
-  RecurrentWeights& weights() const { return weights_.cast<RecurrentWeights&>(); }
-  const py::array& x() const { return x_; }
-  const py::array& y() const { return y_; }
-  const py::object& offsets() const { return offsets_; }
-  bool sequences() const { return sequences_; }
-  Index batch() const {
-    return weights().holds_double() ? std::get<1>(context_)->call().arrangement.batch
-                                    : std::get<2>(context_)->call().arrangement.batch;
-  }
-
-  void release() {
-    if (consumed()) return;
-    if (sequences_) set_writeable(y_, true);
-    context_ = std::monostate();
-    x_ = y_ = py::array();
-    initial_.clear();
-  }
-
- private:
-  std::variant<std::monostate, std::unique_ptr<RecurrentContext<double>>, std::unique_ptr<RecurrentContext<float>>>
-      context_;
-  py::object weights_;
-  py::array x_, y_;
-  py::object offsets_;
-  Arrays initial_;
-  bool sequences_;
-};
-
-template <class T>
-void check_states(const Arrays& states, const CellInfo& info, Index batch, Index hidden, const char* name,
-                  const T** out) {
-  if (states.empty()) return;
-  if (static_cast<int>(states.size()) != info.states)
-    throw Error(std::string(name) + " must have " + std::to_string(info.states) + " arrays, got " +
-                std::to_string(states.size()));
-  for (int i = 0; i < info.states; ++i)
-    if (const OptionalArray& state = states[static_cast<std::size_t>(i)])
-      out[i] = checked<T>(*state, {batch, hidden}, std::string(name) + "[" + std::to_string(i) + "]");
-}
-
-// The plan a test forces on every call, or none.
-std::optional<Plan> forced_plan;
-const Plan* plan() { return forced_plan ? &*forced_plan : nullptr; }
 
 template <class T>
 py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const SequenceOptions& o,
@@ -261,7 +56,7 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
     const py::gil_scoped_release release;
     const FloatScope scope;
     call.weights = &weights.prepared<T>(training);
-    context = recurrent_forward(call, y_data, final, training, plan());
+    context = recurrent_forward(call, y_data, final, training, forced_plan());
   }
   py::object ctx = py::none();
   if (training)
@@ -333,20 +128,10 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
            {std::pair{g.d_kernel, &(*out)[0]}, {g.d_recurrent_kernel, &(*out)[1]}, {g.d_bias, &(*out)[2]}})
         if (data) std::fill_n(data, (*a)->size(), T(0));
     weights.prepared<T>(true);
-    recurrent_backward(ctx.get<T>(), g, plan());
+    recurrent_backward(ctx.get<T>(), g, forced_plan());
   }
   ctx.release();
   return py::make_tuple(dx, need_dstate ? py::cast(d_initial) : py::none(), (*out)[0], (*out)[1], (*out)[2]);
-}
-
-template <class T>
-py::list legal(int cell, Index batch, Index steps, Index input, Index hidden, int threads) {
-  const Kernels<T>& k = kernels().of<T>();
-  const Layout layout(*k.cells[cell]->info, input, hidden, k.product.panel_columns, k.product.lanes);
-  py::list plans;
-  for (const Plan& p : legal_plans({batch, steps, &layout, sizeof(T)}, threads))
-    plans.append(py::make_tuple(p.members, p.split == Split::rows ? "rows" : "units", p.strip_rows, p.hoist_steps));
-  return plans;
 }
 
 }  // namespace
@@ -401,26 +186,6 @@ void bind_recurrent(py::module_& m) {
         return make_array<float>(shape);
       },
       py::arg("shape"), py::arg("float64"), "An array from the pool, its contents undefined.");
-  m.def(
-      "legal_plans",
-      [](const std::string& cell, bool is_float64, Index batch, Index steps, Index input, Index hidden, int threads) {
-        return is_float64 ? legal<double>(cell_of(cell), batch, steps, input, hidden, threads)
-                          : legal<float>(cell_of(cell), batch, steps, input, hidden, threads);
-      },
-      py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"), py::arg("hidden"),
-      py::arg("threads"),
-      "For tests: (members, split, strip_rows, hoist_steps) of every plan a call of this size may use.");
-  m.def(
-      "force_plan",
-      [](const std::optional<std::tuple<int, std::string, Index, Index>>& p) {
-        if (!p) {
-          forced_plan.reset();
-          return;
-        }
-        const auto& [members, split, strip_rows, hoist_steps] = *p;
-        forced_plan = Plan{members, split == "rows" ? Split::rows : Split::units, strip_rows, hoist_steps};
-      },
-      py::arg("plan"), "For tests: every later call uses this plan; None: the library chooses again.");
 }
 
 }  // namespace latchwork
