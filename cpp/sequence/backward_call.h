@@ -1,6 +1,9 @@
 // What the members of one backward call share.
 #pragma once
 
+#include <atomic>
+
+#include "runtime/interrupt.h"
 #include "runtime/thread_team.h"
 #include "sequence/run.h"
 #include "sequence/slot_gradients.h"
@@ -10,10 +13,12 @@ namespace latchwork {
 
 template <class T>
 struct BackwardCall {
-  BackwardCall(const BackwardArgs<T>& args, const Plan& plan);
+  BackwardCall(const BackwardArgs<T>& args, const Plan& plan, Interruption& interruption);
 
   const BackwardArgs<T>& args;
   const Plan plan;
+  Interruption& interruption;
+  std::atomic<Index> last = -1;  // first step of the block after which all leave, interrupted
   const Layout& layout;
   Barrier barrier;
   SlotGradients<T> slots;

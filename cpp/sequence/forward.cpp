@@ -2,10 +2,8 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
-#include <memory>
 
-#include "runtime/interrupt.h"
-#include "runtime/thread_team.h"
+#include "sequence/calls.h"
 #include "sequence/run.h"
 
 namespace latchwork {
@@ -13,26 +11,42 @@ namespace {
 
 // What the members of one call share.
 template <class T>
-struct Shared {
+struct ForwardCall {
+  ForwardCall(const ForwardArgs<T>& args, const Plan& plan, Interruption& interruption);
+
   const ForwardArgs<T>& args;
-  const Plan& plan;
+  const Plan plan;
+  Interruption& interruption;
+  // The first step not to run: member 0 sets it to the step after its own, which no other has begun when units are
+  // split, so that all leave at the same barrier.
+  std::atomic<Index> end = std::numeric_limits<Index>::max();
   const Layout& layout;
   Barrier barrier;
-  Buffer<T> zeros;         // [max(I, H) padded], a row for states that start at zero
+  Buffer<T> zeros;         // [padded], a row for states that start at zero
   Buffer<T> h;             // [2][B][padded] when y is not kept
   Buffer<T> states;        // [states - 1][B][padded] when nothing is saved, and the states before step 0 otherwise
   Buffer<T> intermediate;  // [B][padded]
-  // The first step not to run: the caller's member sets it to the step after its own, which no other has begun
-  // when units are split, so that all leave at the same barrier.
-  std::atomic<Index> end = std::numeric_limits<Index>::max();
-  InterruptPoll interrupt{};
 };
+
+template <class T>
+ForwardCall<T>::ForwardCall(const ForwardArgs<T>& a, const Plan& p, Interruption& i)
+    : args(a),
+      plan(p),
+      interruption(i),
+      layout(a.weights->layout()),
+      barrier(p.members),
+      zeros(layout.padded_hidden),
+      h(a.y ? 0 : 2 * a.batch->size() * layout.padded_hidden),
+      states((layout.cell->states - 1) * a.batch->size() * layout.padded_hidden),
+      intermediate(layout.cell->phases > 1 ? a.batch->size() * layout.padded_hidden : 0) {
+  for (Buffer<T>* const buffer : {&zeros, &states}) std::fill_n(buffer->data(), buffer->size(), T(0));
+}
 
 template <class T>
 class Member {
  public:
-  Member(Shared<T>& shared, int index);
-  void run();
+  Member(ForwardCall<T>& shared, int index);
+  void run(bool calling_thread);
 
  private:
   void point_rows(Index t, Index rows);
@@ -46,7 +60,7 @@ class Member {
   T* h_row(Index t, Index row) const;  // the output of step t
   const T* h_before(Index t, Index row) const;
 
-  Shared<T>& s_;
+  ForwardCall<T>& s_;
   const int index_;
   const ForwardArgs<T>& args_;
   const Layout& layout_;
@@ -70,7 +84,7 @@ Index end_unit(const Layout& layout, const BlockShare& share) {
 }
 
 template <class T>
-Member<T>::Member(Shared<T>& shared, int index)
+Member<T>::Member(ForwardCall<T>& shared, int index)
     : s_(shared),
       index_(index),
       args_(shared.args),
@@ -252,7 +266,7 @@ void Member<T>::zero_padding() {
 }
 
 template <class T>
-void Member<T>::run() {
+void Member<T>::run(bool calling_thread) {
   // The states beyond h before step 0; each member copies what it will read.
   for (Index i = 0; i < rows_.count; ++i)
     for (int state = 1; state < cell_.states; ++state) {
@@ -265,7 +279,7 @@ void Member<T>::run() {
   for (Index t = 0; t < batch_.steps() && t < s_.end.load(std::memory_order_relaxed); ++t) {
     const Index rows = rows_.active(batch_.active(t));
     if (rows == 0) break;
-    if (index_ == 0 && s_.interrupt.wanted()) s_.end.store(t + 1, std::memory_order_relaxed);
+    if (index_ == 0 && s_.interruption.wanted(calling_thread)) s_.end.store(t + 1, std::memory_order_relaxed);
     if (s_.plan.hoist_steps > 0 && t % s_.plan.hoist_steps == 0) hoist(t);
     point_rows(t, rows);
     step(t, rows);
@@ -277,32 +291,11 @@ void Member<T>::run() {
 }  // namespace
 
 template <class T>
-void run_forward(const ForwardArgs<T>& args, const Plan& plan) {
-  const Layout& layout = args.weights->layout();
-  const CellInfo& cell = *layout.cell;
-  const Index rows = args.batch->size(), padded = layout.padded_hidden;
-  if (rows == 0) return;
-  Team team(plan.members);
-  Plan actual = plan;
-  actual.members = team.size();
-  if (actual.members == 1) actual.split = Split::rows;
-  Shared<T> shared{args,
-                   actual,
-                   layout,
-                   Barrier(actual.members),
-                   Buffer<T>(padded),
-                   Buffer<T>(args.y ? 0 : 2 * rows * padded),
-                   Buffer<T>((cell.states - 1) * rows * padded),
-                   Buffer<T>(cell.phases > 1 ? rows * padded : 0)};
-  std::fill_n(shared.zeros.data(), padded, T(0));
-  std::fill_n(shared.states.data(), shared.states.size(), T(0));
-  std::vector<std::unique_ptr<Member<T>>> members;
-  for (int i = 0; i < actual.members; ++i) members.push_back(std::make_unique<Member<T>>(shared, i));
-  team.run([&](int index) { members[static_cast<std::size_t>(index)]->run(); });
-  if (shared.end.load() <= args.batch->steps()) throw Interrupted();
+void run_forward(std::span<const ForwardArgs<T>> calls) {
+  run_calls<ForwardCall<T>, Member<T>>(calls);
 }
 
-template void run_forward<float>(const ForwardArgs<float>&, const Plan&);
-template void run_forward<double>(const ForwardArgs<double>&, const Plan&);
+template void run_forward(std::span<const ForwardArgs<float>>);
+template void run_forward(std::span<const ForwardArgs<double>>);
 
 }  // namespace latchwork

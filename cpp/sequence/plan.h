@@ -30,6 +30,10 @@ struct PlanShape {
 // The choice, by the cost table in plan.cpp. members <= threads.
 Plan choose_plan(const PlanShape& shape, int threads);
 
+// Plans for independent calls that run side by side, each on its share of the threads. None: one call after the other,
+// on all threads, takes less.
+std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads);
+
 // The plans a test walks through: every split, member count, staging and strip height worth telling apart.
 std::vector<Plan> legal_plans(const PlanShape& shape, int most_members);
 

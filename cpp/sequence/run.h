@@ -1,6 +1,8 @@
 // The time loops, once for every cell: arguments and entry points.
 #pragma once
 
+#include <span>
+
 #include "sequence/batch.h"
 #include "sequence/plan.h"
 #include "sequence/weights.h"
@@ -9,6 +11,7 @@ namespace latchwork {
 
 template <class T>
 struct ForwardArgs {
+  Plan plan;
   const Weights<T>* weights;
   const Batch* batch;
   Index steps;  // T of the arrays: y is zero from a sequence's length to here
@@ -23,6 +26,7 @@ struct ForwardArgs {
 // Parameter gradients accumulate into the caller's arrays; gradients of x and of the initial states are overwritten.
 template <class T>
 struct BackwardArgs {
+  Plan plan;
   const Weights<T>* weights;
   const Batch* batch;
   Activation activation, recurrent_activation;
@@ -39,10 +43,12 @@ struct BackwardArgs {
   T* d_bias;                     // [biases, G*H] or null
 };
 
+// Independent calls, side by side as far as the team goes (sequence/calls.h).
 template <class T>
-void run_forward(const ForwardArgs<T>& args, const Plan& plan);
+void run_forward(std::span<const ForwardArgs<T>> calls);
 
+// The same; no two calls add to one array.
 template <class T>
-void run_backward(const BackwardArgs<T>& args, const Plan& plan);
+void run_backward(std::span<const BackwardArgs<T>> calls);
 
 }  // namespace latchwork

@@ -62,9 +62,11 @@ Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = null
   call.x = x.data();
   call.initial[0] = h0.data();
   call.initial[1] = two ? c0.data() : nullptr;
-  T* const final[kMaxStates] = {r.h.data(), two ? r.c.data() : nullptr};
-  const auto context = recurrent_forward(call, r.y.data(), final, true, plan);
-  RecurrentGradients<T> g;
+  call.y = r.y.data();
+  call.final[0] = r.h.data();
+  call.final[1] = two ? r.c.data() : nullptr;
+  const auto contexts = recurrent_forward<T>({&call, 1}, true, plan);
+  RecurrentGradients<T> g{contexts.front().get()};
   g.dy = dy.data();
   g.d_final[0] = dh.data();
   g.d_final[1] = two ? dc.data() : nullptr;
@@ -74,7 +76,7 @@ Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = null
   g.d_kernel = r.dkernel.data();
   g.d_recurrent_kernel = r.drecurrent.data();
   g.d_bias = r.dbias.data();
-  recurrent_backward(*context, g, plan);
+  recurrent_backward<T>({&g, 1}, plan);
   return r;
 }
 
