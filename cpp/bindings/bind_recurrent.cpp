@@ -1,5 +1,7 @@
 // Recurrent layers: packed weights, forward, and the backward that consumes a context.
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "bindings/plans.h"
 #include "bindings/recurrent_context.h"
@@ -17,121 +19,202 @@ Activation activation_of(const std::string& name, const char* argument) {
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
+// A call as Python gives it: the fields of functional's `Call`.
+using GivenCall = std::tuple<RecurrentWeights*, py::array, Arrays, py::object, py::object, bool, bool, std::string,
+                             std::string, bool, py::object, bool, bool, OptionalArray>;
+
+// Checked, and with what it writes.
 template <class T>
-py::tuple forward(const py::object& held, const py::array& x, const Arrays& initial, const SequenceOptions& o,
-                  const std::string& activation, const std::string& recurrent_activation, bool training, bool sequences,
-                  const OptionalArray& out) {
-  auto& weights = held.cast<RecurrentWeights&>();
-  require_dtype<T>(x, "x");
+struct Forward {
+  explicit Forward(const GivenCall& given);
+
+  RecurrentWeights* weights;
+  py::object held;  // the weights, in Python
+  py::array x, y;
+  Arrays initial;
+  py::object offsets;
+  bool sequences;
+  std::vector<py::array> states;
   RecurrentCall<T> call;
-  call.arrangement = arrangement_of(x, weights.input(), o);
-  call.reversed = o.reverse;
-  call.output = {.hold = o.hold, .align = o.align};
+};
+
+template <class T>
+Forward<T>::Forward(const GivenCall& given) {
+  const auto& [given_weights, values, state, lengths, row_offsets, time_major, reverse, activation,
+               recurrent_activation, return_sequences, mask, hold, align, out] = given;
+  if (!given_weights) throw Error("weights must be RecurrentWeights, got None");
+  weights = given_weights, held = py::cast(weights), x = values, initial = state, offsets = row_offsets,
+  sequences = return_sequences;
+  require_dtype<T>(weights->kernel(), "kernel");
+  require_dtype<T>(x, "x");
+  call.arrangement = arrangement_of(x, weights->input(), {lengths, offsets, mask, time_major, reverse, hold, align});
+  call.reversed = reverse;
+  call.output = {.hold = hold, .align = align};
   call.activation = activation_of(activation, "activation");
   call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
   call.x = data_of<T>(x, "x");
-  const CellInfo& info = weights.info();
-  const Index batch = call.arrangement.batch, hidden = weights.hidden();
+  const CellInfo& info = weights->info();
+  const Index batch = call.arrangement.batch, hidden = weights->hidden();
   check_states<T>(initial, info, batch, hidden, "state", call.initial);
 
   std::vector<Index> shape = shape_of(x);
   shape.back() = hidden;
-  std::vector<py::array> states;
-  T* final[kMaxStates] = {};
   for (int i = 0; i < info.states; ++i) {
-    py::array_t<T> state = make_array<T>({batch, hidden});
-    final[i] = state.mutable_data();
-    states.push_back(std::move(state));
+    py::array_t<T> made = make_array<T>({batch, hidden});
+    call.final[i] = made.mutable_data();
+    states.push_back(std::move(made));
   }
-  py::array y = out ? *out : sequences ? py::array(make_array<T>(shape)) : states[0];
+  y = out ? *out : sequences ? py::array(make_array<T>(shape)) : states[0];
   if (out) {
     if (!sequences) throw Error("out must be None without return_sequences");
     checked_rows<T>(y, shape, "out", call.output.width);
     if (!y.writeable()) throw Error("out must be writeable");
   }
-  T* const y_data = sequences ? static_cast<T*>(y.mutable_data()) : nullptr;
-
-  std::unique_ptr<RecurrentContext<T>> context;
-  {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
-    call.weights = &weights.prepared<T>(training);
-    context = recurrent_forward(call, y_data, final, training, forced_plan());
-  }
-  py::object ctx = py::none();
-  if (training)
-    ctx = py::cast(std::make_unique<Context>(std::move(context), held, x, y, o.offsets, initial, sequences));
-  return py::make_tuple(y, py::cast(states), ctx);
+  if (sequences) call.y = static_cast<T*>(y.mutable_data());
 }
 
 template <class T>
-py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final, bool need_dx, bool need_dstate,
-                   std::optional<Arrays>& out) {
-  RecurrentWeights& weights = ctx.weights();
-  const CellInfo& info = weights.info();
-  const Index hidden = weights.hidden(), batch = ctx.batch(), columns = info.gates * hidden;
-  RecurrentGradients<T> g;
-  check_states<T>(d_final, info, batch, hidden, "dstate", g.d_final);
-  std::vector<T> last;  // the output of a layer that keeps no sequence is its last state: dy + dstate
-  if (dy) {
-    const T* const given = ctx.sequences() ? checked_rows<T>(*dy, shape_of(ctx.y()), "dy", g.dy_width)
-                                           : checked<T>(*dy, shape_of(ctx.y()), "dy");
-    if (ctx.sequences()) {
-      g.dy = given;
-    } else if (g.d_final[0]) {
-      const FloatScope scope;
-      last.assign(given, given + batch * hidden);
-      for (std::size_t i = 0; i < last.size(); ++i) last[i] += g.d_final[0][i];
-      g.d_final[0] = last.data();
-    } else {
-      g.d_final[0] = given;
-    }
-  }
-
-  const bool fresh = !out.has_value();
-  if (fresh) {
-    out = Arrays{py::array(make_array<T>({weights.input(), columns})), OptionalArray(), OptionalArray()};
-    if (weights.recurrent_kernel()) (*out)[1] = py::array(make_array<T>({hidden, columns}));
-    if (weights.bias()) (*out)[2] = py::array(make_array<T>(weights.bias_shape()));
-  }
-  if (out->size() != 3)
-    throw Error("out must have 3 entries (kernel, recurrent_kernel, bias), got " + std::to_string(out->size()));
-  const auto output = [&](std::size_t i, bool wanted, const std::vector<Index>& shape, const char* name) -> T* {
-    OptionalArray& a = (*out)[i];
-    if (a.has_value() != wanted)
-      throw Error(std::string(name) +
-                  (wanted ? " must be given, as the parameter is" : " must be None: there is no such parameter"));
-    return wanted ? checked_output<T>(*a, shape, name) : nullptr;
-  };
-  g.d_kernel = output(0, true, {weights.input(), columns}, "out[0] (kernel)");
-  g.d_recurrent_kernel =
-      output(1, weights.recurrent_kernel().has_value(), {hidden, columns}, "out[1] (recurrent_kernel)");
-  g.d_bias = output(2, weights.bias().has_value(), weights.bias_shape(), "out[2] (bias)");
-
-  OptionalArray dx;
-  if (need_dx) {
-    py::array_t<T> made = make_array<T>(shape_of(ctx.x()));
-    g.dx = made.mutable_data();
-    dx = made;
-  }
-  std::vector<py::array> d_initial;
-  for (int i = 0; i < info.states && need_dstate; ++i) {
-    py::array_t<T> made = make_array<T>({batch, hidden});
-    g.d_initial[i] = made.mutable_data();
-    d_initial.push_back(std::move(made));
-  }
+py::list forward(const std::vector<GivenCall>& given, bool training) {
+  std::vector<Forward<T>> made(given.begin(), given.end());
+  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
   {
     const py::gil_scoped_release release;
     const FloatScope scope;
-    if (fresh)
-      for (const auto& [data, a] :
-           {std::pair{g.d_kernel, &(*out)[0]}, {g.d_recurrent_kernel, &(*out)[1]}, {g.d_bias, &(*out)[2]}})
-        if (data) std::fill_n(data, (*a)->size(), T(0));
-    weights.prepared<T>(true);
-    recurrent_backward(ctx.get<T>(), g, forced_plan());
+    std::vector<RecurrentCall<T>> calls;
+    for (Forward<T>& f : made) {
+      f.call.weights = &f.weights->template prepared<T>(training);
+      calls.push_back(f.call);
+    }
+    contexts = recurrent_forward<T>(calls, training, forced_plan());
   }
-  ctx.release();
-  return py::make_tuple(dx, need_dstate ? py::cast(d_initial) : py::none(), (*out)[0], (*out)[1], (*out)[2]);
+  py::list results;
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    Forward<T>& f = made[i];
+    py::object ctx = py::none();
+    if (training)
+      ctx = py::cast(
+          std::make_unique<Context>(std::move(contexts[i]), f.held, f.x, f.y, f.offsets, f.initial, f.sequences));
+    results.append(py::make_tuple(f.y, py::cast(f.states), ctx));
+  }
+  return results;
+}
+
+// A backward call as Python gives it: context, dy, dstate, need_dx, need_dstate, out.
+using GivenGradients = std::tuple<Context*, OptionalArray, Arrays, bool, bool, std::optional<Arrays>>;
+
+template <class T>
+struct Backward {
+  explicit Backward(const GivenGradients& given);
+  void take_dy(const OptionalArray& dy);
+  void take_outputs();
+
+  Context* ctx;
+  py::object held;  // the context, in Python
+  bool fresh;       // the parameters' gradients start from zero, not from what the caller's arrays hold
+  Arrays out;
+  OptionalArray dx;
+  std::optional<std::vector<py::array>> d_initial;
+  std::vector<T> last;
+  RecurrentGradients<T> g{};
+};
+
+// The output of a layer that keeps no sequence is its last state: dy + dstate.
+template <class T>
+void Backward<T>::take_dy(const OptionalArray& dy) {
+  if (!dy) return;
+  if (ctx->sequences()) {
+    g.dy = checked_rows<T>(*dy, shape_of(ctx->y()), "dy", g.dy_width);
+    return;
+  }
+  const T* const given = checked<T>(*dy, shape_of(ctx->y()), "dy");
+  if (g.d_final[0]) {
+    const FloatScope scope;
+    last.assign(given, given + dy->size());
+    for (std::size_t i = 0; i < last.size(); ++i) last[i] += g.d_final[0][i];
+  }
+  g.d_final[0] = g.d_final[0] ? last.data() : given;
+}
+
+template <class T>
+void Backward<T>::take_outputs() {
+  const RecurrentWeights& weights = ctx->weights();
+  const bool recurrent = weights.recurrent_kernel().has_value(), bias = weights.bias().has_value();
+  const Index columns = weights.info().gates * weights.hidden();
+  const std::vector<Index> kernel_shape{weights.input(), columns}, recurrent_shape{weights.hidden(), columns};
+  if (fresh) {
+    out = Arrays{py::array(make_array<T>(kernel_shape)), OptionalArray(), OptionalArray()};
+    if (recurrent) out[1] = py::array(make_array<T>(recurrent_shape));
+    if (bias) out[2] = py::array(make_array<T>(weights.bias_shape()));
+  }
+  if (out.size() != 3)
+    throw Error("out must have 3 entries (kernel, recurrent_kernel, bias), got " + std::to_string(out.size()));
+  const auto output = [&](OptionalArray& a, bool wanted, const std::vector<Index>& shape, const char* name) -> T* {
+    if (a.has_value() != wanted)
+      throw Error(std::string(name) +
+                  (wanted ? " must be given, as the parameter is" : " must be None: there is no such parameter"));
+    if (!wanted) return nullptr;
+    T* const data = checked_output<T>(*a, shape, name);
+    if (fresh) std::fill_n(data, a->size(), T(0));
+    return data;
+  };
+  g.d_kernel = output(out[0], true, kernel_shape, "out[0] (kernel)");
+  g.d_recurrent_kernel = output(out[1], recurrent, recurrent_shape, "out[1] (recurrent_kernel)");
+  g.d_bias = output(out[2], bias, weights.bias_shape(), "out[2] (bias)");
+}
+
+template <class T>
+Backward<T>::Backward(const GivenGradients& given) {
+  const auto& [given_ctx, dy, dstate, need_dx, need_dstate, into] = given;
+  ctx = given_ctx, held = py::cast(ctx), fresh = !into.has_value();
+  require_dtype<T>(ctx->y(), "ctx");
+  if (into) out = *into;
+  g.context = &ctx->get<T>();
+  const RecurrentWeights& weights = ctx->weights();
+  const CellInfo& info = weights.info();
+  check_states<T>(dstate, info, ctx->batch(), weights.hidden(), "dstate", g.d_final);
+  take_dy(dy);
+  take_outputs();
+  if (need_dx) {
+    py::array_t<T> made = make_array<T>(shape_of(ctx->x()));
+    g.dx = made.mutable_data();
+    dx = made;
+  }
+  if (need_dstate) d_initial.emplace();
+  for (int i = 0; i < info.states && need_dstate; ++i) {
+    py::array_t<T> made = make_array<T>({ctx->batch(), weights.hidden()});
+    g.d_initial[i] = made.mutable_data();
+    d_initial->push_back(std::move(made));
+  }
+}
+
+template <class T>
+py::list backward(const std::vector<GivenGradients>& given) {
+  std::vector<Backward<T>> made(given.begin(), given.end());
+  {
+    const py::gil_scoped_release release;
+    const FloatScope scope;
+    std::vector<RecurrentGradients<T>> calls;
+    for (const Backward<T>& b : made) {
+      b.ctx->weights().template prepared<T>(true);
+      calls.push_back(b.g);
+    }
+    recurrent_backward<T>(calls, forced_plan());
+  }
+  py::list results;
+  for (Backward<T>& b : made) {
+    b.ctx->release();
+    results.append(py::make_tuple(b.dx, b.d_initial, b.out[0], b.out[1], b.out[2]));
+  }
+  return results;
+}
+
+void check_contexts(const std::vector<GivenGradients>& calls) {
+  std::set<const Context*> seen;
+  for (const GivenGradients& call : calls) {
+    const Context* const ctx = std::get<0>(call);
+    if (!ctx) throw Error("ctx must be the context of a training call, got None");
+    if (ctx->consumed() || !seen.insert(ctx).second) throw Error("ctx has been used: a context serves one backward");
+  }
 }
 
 }  // namespace
@@ -157,27 +240,19 @@ void bind_recurrent(py::module_& m) {
 
   m.def(
       "recurrent_forward",
-      [](const py::object& weights, const py::array& x, const Arrays& state, const py::object& lengths,
-         const py::object& offsets, bool time_major, bool reverse, const std::string& activation,
-         const std::string& recurrent_activation, bool training, bool sequences, const py::object& mask, bool hold,
-         bool align, const OptionalArray& out) {
-        const SequenceOptions o{lengths, offsets, mask, time_major, reverse, hold, align};
-        const auto run = weights.cast<RecurrentWeights&>().holds_double() ? forward<double> : forward<float>;
-        return run(weights, x, state, o, activation, recurrent_activation, training, sequences, out);
+      [](const std::vector<GivenCall>& calls, bool training) {
+        const RecurrentWeights* const first = calls.empty() ? nullptr : std::get<0>(calls.front());
+        return first && first->holds_double() ? forward<double>(calls, training) : forward<float>(calls, training);
       },
-      py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"),
-      py::arg("reverse"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("training"),
-      py::arg("sequences"), py::arg("mask") = py::none(), py::arg("hold") = false, py::arg("align") = false,
-      py::arg("out") = py::none());
+      py::arg("calls"), py::arg("training"));
   m.def(
       "recurrent_backward",
-      [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate,
-         std::optional<Arrays> out) {
-        if (ctx.consumed()) throw Error("ctx has been used: a context serves one backward");
-        return ctx.weights().holds_double() ? backward<double>(ctx, dy, dstate, need_dx, need_dstate, out)
-                                            : backward<float>(ctx, dy, dstate, need_dx, need_dstate, out);
+      [](const std::vector<GivenGradients>& calls) {
+        check_contexts(calls);
+        const bool is_double = !calls.empty() && std::get<0>(calls.front())->weights().holds_double();
+        return is_double ? backward<double>(calls) : backward<float>(calls);
       },
-      py::arg("ctx"), py::arg("dy"), py::arg("dstate"), py::arg("need_dx"), py::arg("need_dstate"), py::arg("out"));
+      py::arg("calls"));
 
   m.def(
       "empty",

@@ -1,23 +1,49 @@
 // The backward time loop, in blocks of whole groups of steps: sweep the block by rows (or units), then the weight
 // gradients of the block by output tiles while its slot gradients are hot.
 #include <algorithm>
-#include <atomic>
-#include <memory>
+#include <optional>
 
-#include "runtime/interrupt.h"
+#include "sequence/calls.h"
 #include "sequence/input_gradients.h"
 #include "sequence/sweep.h"
 
 namespace latchwork {
+namespace {
 
 template <class T>
-BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p)
+ForwardArgs<T> rerun_args(const BackwardArgs<T>& a, T* values) {
+  ForwardArgs<T> args{};
+  args.weights = a.weights;
+  args.batch = a.batch;
+  args.activation = a.activation;
+  args.recurrent_activation = a.recurrent_activation;
+  args.x = a.x;
+  std::copy_n(a.initial, kMaxStates, args.initial);
+  args.records = {values, &a.weights->layout(), a.batch};
+  args.segments = a.segments;
+  args.h = a.y;
+  return args;
+}
+
+}  // namespace
+
+template <class T>
+Rerun<T>::Rerun(const BackwardArgs<T>& a, const Plan& plan, Interruption& interruption)
+    : values(std::min(a.segments.segment * a.batch->size(), a.batch->records()) * a.weights->layout().record()),
+      args(rerun_args(a, values.data())),
+      call(args, plan, interruption) {}
+
+template <class T>
+BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p, Interruption& i)
     : args(a),
       plan(p),
+      interruption(i),
       layout(a.weights->layout()),
       barrier(p.members),
       slots(layout, std::min(group_steps(a.batch->size()), std::max<Index>(1, a.batch->steps())) * a.batch->size()),
       weights(a, slots),
+      rerun(a.segments ? std::make_unique<Rerun<T>>(a, p, i) : nullptr),
+      records(rerun ? rerun->args.records : a.records),
       zeros(layout.padded_hidden),
       states((layout.cell->states - 1) * a.batch->size() * layout.padded_hidden),
       d_states(2 * layout.cell->states * a.batch->size() * layout.padded_hidden),
@@ -28,40 +54,44 @@ BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p)
 
 namespace {
 
-// How the members agree to leave early: all after the same block of steps.
-struct Leaving {
-  std::atomic<Index> block = -1;  // its first step
-  InterruptPoll interrupt{};
-};
-
 template <class T>
 class Member {
  public:
-  Member(BackwardCall<T>& call, Leaving& leaving, int index)
-      : call_(call), leaving_(leaving), index_(index), sweep_(call, index), input_gradients_(call, index) {}
+  Member(BackwardCall<T>& call, int index)
+      : call_(call), index_(index), sweep_(call, index), input_gradients_(call, index) {
+    if (call.rerun) forward_.emplace(call.rerun->call, index);
+  }
 
-  void run() {
+  void run(bool calling_thread) {
     const Batch& batch = *call_.args.batch;
     const Index steps = batch.steps(), group = group_steps(batch.size());
     sweep_.take_states();
     for (Index begin = (ceil_div(steps, group) - 1) * group; begin >= 0; begin -= group) {
       const Index end = std::min(steps, begin + group);
+      if (forward_ && (end == steps || call_.args.segments.begins_at(end))) make_records(end, calling_thread);
       sweep_.run(begin, end);
-      if (index_ == 0 && leaving_.interrupt.wanted()) leaving_.block.store(begin, std::memory_order_relaxed);
+      if (index_ == 0 && call_.interruption.wanted(calling_thread)) call_.last.store(begin, std::memory_order_relaxed);
       if (call_.plan.split == Split::units) call_.barrier.wait();
       input_gradients_.run(begin, end);
       call_.barrier.wait();
       call_.weights.add(batch.first_record(end) - batch.first_record(begin), index_, call_.plan.members);
       call_.barrier.wait();
-      if (leaving_.block.load(std::memory_order_relaxed) == begin) return;
+      if (call_.last.load(std::memory_order_relaxed) == begin) return;
     }
     sweep_.hand_out_states();
   }
 
  private:
+  // Of the segment that ends before `end`.
+  void make_records(Index end, bool calling_thread) {
+    const Index segment = call_.args.segments.segment, begin = (end - 1) / segment * segment;
+    forward_->rerun(begin, end, calling_thread);
+    sweep_.enter_segment(begin);
+  }
+
   BackwardCall<T>& call_;
-  Leaving& leaving_;
   const int index_;
+  std::optional<ForwardMember<T>> forward_;
   Sweep<T> sweep_;
   InputGradients<T> input_gradients_;
 };
@@ -69,21 +99,11 @@ class Member {
 }  // namespace
 
 template <class T>
-void run_backward(const BackwardArgs<T>& args, const Plan& plan) {
-  if (args.batch->size() == 0) return;
-  Team team(plan.members);
-  Plan actual = plan;
-  actual.members = team.size();
-  if (actual.members == 1) actual.split = Split::rows;
-  BackwardCall<T> call(args, actual);
-  Leaving leaving;
-  std::vector<std::unique_ptr<Member<T>>> members;
-  for (int i = 0; i < actual.members; ++i) members.push_back(std::make_unique<Member<T>>(call, leaving, i));
-  team.run([&](int index) { members[static_cast<std::size_t>(index)]->run(); });
-  if (leaving.block.load() >= 0) throw Interrupted();
+void run_backward(std::span<const BackwardArgs<T>> calls) {
+  run_calls<BackwardCall<T>, Member<T>>(calls);
 }
 
-template void run_backward<float>(const BackwardArgs<float>&, const Plan&);
-template void run_backward<double>(const BackwardArgs<double>&, const Plan&);
+template void run_backward(std::span<const BackwardArgs<float>>);
+template void run_backward(std::span<const BackwardArgs<double>>);
 
 }  // namespace latchwork

@@ -17,17 +17,13 @@ Sweep<T>::Sweep(BackwardCall<T>& call, int member)
       kernels_(call.args.weights->table().template of<T>().product),
       rows_(row_share(call.plan, batch_, member)),
       blocks_(block_share(call.plan, layout_, member)),
+      units_(unit_share(layout_, blocks_)),
       x_(rows_.count),
       h_previous_(rows_.count),
       h_next_(rows_.count),
       dy_previous_(rows_.count),
       intermediate_(rows_.count),
       slot_rows_(rows_.count) {
-  if (blocks_.end > blocks_.first) {
-    const Block& last = layout_.blocks[static_cast<std::size_t>(blocks_.end - 1)];
-    first_unit_ = layout_.blocks[static_cast<std::size_t>(blocks_.first)].unit;
-    end_unit_ = std::min(layout_.hidden, last.unit + last.width);
-  }
   for (const BackwardProduct& product : layout_.backward)
     chains_[static_cast<std::size_t>(product.operand)] = call.slots.chain(product);
   for (Index i = 0; i < rows_.count; ++i)
@@ -40,8 +36,8 @@ void Sweep<T>::take_states() {
     for (Index i = 0; i < rows_.count && args_.initial[state]; ++i) {
       const Index row = rows_.row(i);
       const T* const in = args_.initial[state] + batch_.sequence(row) * layout_.hidden;
-      std::copy(in + first_unit_, in + end_unit_,
-                call_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden + first_unit_);
+      std::copy(in + units_.first, in + units_.end,
+                call_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden + units_.first);
     }
 }
 
@@ -52,12 +48,13 @@ const T* Sweep<T>::h_before(Index t, Index row) const {
   return args_.initial[0] ? args_.initial[0] + b * layout_.hidden : call_.zeros.data();
 }
 
-// The state beyond h after step t; t = -1: the initial one.
+// The state beyond h after step t; before the first step of a segment it is not among the records.
 template <class T>
-const T* Sweep<T>::state_row(Index t, Index state, Index row) const {
-  if (t < 0) return call_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden;
-  return args_.saved + (batch_.first_record(t) + row) * layout_.record() +
-         (cell_.saved + state - 1) * layout_.padded_hidden;
+Rows<T> Sweep<T>::state_rows(Index t, int state, Index row) const {
+  if (t >= segment_) return call_.records.state_rows(segment_, t, state, row, rows_.stride);
+  if (args_.segments) return args_.segments.rows(segment_, state, row, rows_.stride);
+  const Index padded = layout_.padded_hidden;
+  return {call_.states.data() + ((state - 1) * batch_.size() + row) * padded, rows_.stride * padded};
 }
 
 // Rows whose last step is t start from the gradients of their outputs and final states: dh = dy + dstate.
@@ -69,7 +66,7 @@ void Sweep<T>::enter_rows(Index t) {
       T* const out = call_.d_state(t & 1, state, row);
       const T* const from_state = args_.d_final[state] ? args_.d_final[state] + b * layout_.hidden : nullptr;
       const T* const from_output = state == 0 && args_.dy ? args_.dy.row(b, t) : nullptr;
-      for (Index u = first_unit_; u < end_unit_; ++u) {
+      for (Index u = units_.first; u < units_.end; ++u) {
         const T d = from_output ? from_output[u] : T(0);
         out[u] = from_state ? d + from_state[u] : d;
       }
@@ -129,8 +126,7 @@ void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
 template <class T>
 void Sweep<T>::pass(Index t, int phase, Index b, Index rows, Index k) {
   const Block& block = layout_.blocks[static_cast<std::size_t>(b)];
-  const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden,
-              record = rows_.stride * layout_.record();
+  const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden;
   PointwiseArgs<T> a{};
   a.rows = rows;
   a.unit = block.unit;
@@ -146,10 +142,10 @@ void Sweep<T>::pass(Index t, int phase, Index b, Index rows, Index k) {
     a.d_next[state] = {call_.d_state(t & 1, state, first), stride};
     a.d_previous[state] = {call_.d_state((t & 1) ^ 1, state, first), stride};
     if (state == 0) continue;
-    a.previous[state] = {const_cast<T*>(state_row(t - 1, state, first)), t > 0 ? record : stride};
-    a.next[state] = {const_cast<T*>(state_row(t, state, first)), record};
+    a.previous[state] = state_rows(t - 1, state, first);
+    a.next[state] = state_rows(t, state, first);
   }
-  a.saved = {const_cast<T*>(args_.saved) + (batch_.first_record(t) + first) * layout_.record(), record};
+  a.saved = call_.records.rows(segment_, t, first, rows_.stride);
   if (cell_.phases > 1) {
     a.intermediate = {call_.intermediate.data() + first * layout_.padded_hidden, stride};
     a.d_intermediate = {call_.d_intermediate.data() + first * layout_.padded_hidden, stride};
@@ -196,7 +192,7 @@ void Sweep<T>::hand_out_states() {
       const T* in = call_.d_state(1, state, row);
       if (batch_.length(row) == 0)
         in = args_.d_final[state] ? args_.d_final[state] + b * layout_.hidden : call_.zeros.data();
-      std::copy(in + first_unit_, in + end_unit_, out + first_unit_);
+      std::copy(in + units_.first, in + units_.end, out + units_.first);
     }
   }
 }

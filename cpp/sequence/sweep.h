@@ -15,6 +15,8 @@ class Sweep {
 
   // The states before step 0, as far as this member reads them.
   void take_states();
+  // The records are those of a segment that begins at step t.
+  void enter_segment(Index t) { segment_ = t; }
   // Steps [begin, end), last first: fills the slot gradients of the block and packs its operands.
   void run(Index begin, Index end);
   // What has flowed to step 0 is the gradient of the initial states.
@@ -28,7 +30,7 @@ class Sweep {
   void pass(Index t, int phase, Index block, Index rows, Index k);
   void flow(Operand operand, Index rows, Rows<T> out, bool chained);
   const T* h_before(Index t, Index row) const;
-  const T* state_row(Index t, Index state, Index row) const;
+  Rows<T> state_rows(Index t, int state, Index row) const;
 
   BackwardCall<T>& call_;
   const int member_;
@@ -39,8 +41,9 @@ class Sweep {
   const ProductKernels<T>& kernels_;
   const RowShare rows_;
   const BlockShare blocks_;
-  Index first_unit_ = 0, end_unit_ = 0;  // real units of the share
-  std::vector<Segment<T>> chains_[3];    // by operand
+  const UnitShare units_;
+  Index segment_ = 0;                  // the first step of whose records there are
+  std::vector<Segment<T>> chains_[3];  // by operand
   Buffer<const T*> x_, h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_;
 };
 

@@ -44,7 +44,14 @@ struct Result {
 };
 
 template <class T>
-Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = nullptr) {
+bool equal(const Result<T>& a, const Result<T>& b) {
+  return same_bits(a.y, b.y) && same_bits(a.h, b.h) && same_bits(a.c, b.c) && same_bits(a.dx, b.dx) &&
+         same_bits(a.dkernel, b.dkernel) && same_bits(a.drecurrent, b.drecurrent) && same_bits(a.dbias, b.dbias) &&
+         same_bits(a.dh0, b.dh0) && same_bits(a.dc0, b.dc0);
+}
+
+template <class T>
+Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = nullptr, Memory memory = Memory::store) {
   const auto x = as<T>(p.x), kernel = as<T>(p.kernel), recurrent = as<T>(p.recurrent), bias = as<T>(p.bias),
              h0 = as<T>(p.h0), c0 = as<T>(p.c0), dy = as<T>(p.dy), dh = as<T>(p.dh), dc = as<T>(p.dc);
   Result<T> r;
@@ -58,13 +65,16 @@ Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = null
   const bool two = weights.cell().states > 1;
   RecurrentCall<T> call;
   call.weights = &weights;
+  call.memory = memory;
   call.arrangement = {.batch = p.B, .steps = p.T, .offsets = {}, .lengths = {p.lengths.begin(), p.lengths.end()}};
   call.x = x.data();
   call.initial[0] = h0.data();
   call.initial[1] = two ? c0.data() : nullptr;
-  T* const final[kMaxStates] = {r.h.data(), two ? r.c.data() : nullptr};
-  const auto context = recurrent_forward(call, r.y.data(), final, true, plan);
-  RecurrentGradients<T> g;
+  call.y = r.y.data();
+  call.final[0] = r.h.data();
+  call.final[1] = two ? r.c.data() : nullptr;
+  const auto contexts = recurrent_forward<T>({&call, 1}, true, plan);
+  RecurrentGradients<T> g{contexts.front().get()};
   g.dy = dy.data();
   g.d_final[0] = dh.data();
   g.d_final[1] = two ? dc.data() : nullptr;
@@ -74,7 +84,7 @@ Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = null
   g.d_kernel = r.dkernel.data();
   g.d_recurrent_kernel = r.drecurrent.data();
   g.d_bias = r.dbias.data();
-  recurrent_backward(*context, g, plan);
+  recurrent_backward<T>({&g, 1}, plan);
   return r;
 }
 

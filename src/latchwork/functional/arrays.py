@@ -57,10 +57,12 @@ def count_text(x: object) -> str:
     return f"{len(x)}" if hasattr(x, "__len__") else "no length"
 
 
-def check_context(cells: tuple[str, ...], ctx: Context | None) -> None:
+def check_context(ctx: Context | None, cells: tuple[str, ...] = ()) -> Context:
+    """`ctx` if it may be used for a backward, of one of `cells` where these are given."""
     if not isinstance(ctx, _core.Context):
         raise ValueError(f"ctx must be the context of a training call (training=True), got {describe(ctx)}")
     if ctx.consumed:
         raise ValueError("ctx has been used: a context serves one backward")
-    if ctx.cell not in cells:
+    if cells and ctx.cell not in cells:
         raise ValueError(f"ctx must come from {' or '.join(cells)}, got one from {ctx.cell}")
+    return ctx

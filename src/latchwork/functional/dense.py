@@ -46,9 +46,10 @@ def dense(
         raise ValueError(f"x must be [..., {weights.input}] with at least two axes, got {describe(x)}")
     # Middle axes are steps: their gradients are then summed in groups, not in one long chain.
     steps = contiguous(x).reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
-    y, _, ctx = _core.recurrent_forward(
-        weights, steps, [], None, None, False, False, activation or "linear", "linear", training, True
-    )
+    call: _core.GivenCall = (
+        weights, steps, [], None, None, False, False, activation or "linear", "linear", True, None, False, False, None,
+    )  # fmt: skip
+    [(y, _, ctx)] = _core.recurrent_forward([call], training)
     return y.reshape(*x.shape[:-1], weights.hidden), ctx
 
 
@@ -70,8 +71,7 @@ def dense_backward(
     >>> dense_backward(ctx, np.ones_like(y)).bias.tolist()
     [2.0]
     """
-    check_context(("dense",), ctx)
-    assert ctx is not None
+    ctx = check_context(ctx, ("dense",))
     rows = ctx.y_shape
     if (
         not isinstance(dy, np.ndarray)
@@ -81,5 +81,6 @@ def dense_backward(
     ):
         raise ValueError(f"dy must be shaped like y, [..., {rows[2]}] of {rows[0] * rows[1]} rows, got {describe(dy)}")
     arrays = None if out is None else [out[0], None, out[1]]
-    dx, _, kernel, _, bias = _core.recurrent_backward(ctx, contiguous(dy).reshape(rows), [], need_dx, False, arrays)
+    call: _core.GivenGradients = (ctx, contiguous(dy).reshape(rows), [], need_dx, False, arrays)
+    [(dx, _, kernel, _, bias)] = _core.recurrent_backward([call])
     return DenseGradients(None if dx is None else dx.reshape(*dy.shape[:-1], dx.shape[-1]), cast(Array, kernel), bias)

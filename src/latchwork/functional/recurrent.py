@@ -7,14 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from latchwork.functional.arrays import (
-    Array,
-    Context,
-    Params,
-    Sequences,
-    State,
-)
-from latchwork.functional.calls import Gradients, backward, forward
+from latchwork.functional.arrays import Array, Context, Params, Sequences, State, check_context
+from latchwork.functional.calls import BackwardCall, Call, Gradients, Result, backward, forward
 
 
 def lstm(
@@ -33,7 +27,7 @@ def lstm(
     hold: bool = False,
     align: bool = False,
     out: Array | None = None,
-) -> tuple[Sequences, State, Context | None]:
+) -> Result:
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers, Schmidhuber & Cummins 2000).
 
     `i, f, o = σ(x·W + h·R + b)`, `g = tanh(x·W + h·R + b)`, `c' = f c + i g`, `h' = o tanh(c')`.
@@ -66,8 +60,12 @@ def lstm(
     >>> y.shape, bool((y[:, -1] == h).all())
     ((1, 3, 1), True)
     """
-    return forward("lstm", x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences, mask, hold, align, out)  # fmt: skip
+    call = Call(
+        "lstm", x, params, state, lengths=lengths, time_major=time_major, reverse=reverse, activation=activation,
+        recurrent_activation=recurrent_activation, return_sequences=return_sequences, mask=mask, hold=hold,
+        align=align, out=out,
+    )  # fmt: skip
+    return forward([call], training=training)[0]
 
 
 def gru(
@@ -87,7 +85,7 @@ def gru(
     hold: bool = False,
     align: bool = False,
     out: Array | None = None,
-) -> tuple[Sequences, State, Context | None]:
+) -> Result:
     """Gated recurrent unit (Cho et al. 2014).
 
     `z, r = σ(x·W + h·R + b)`, `h' = z h + (1 - z) n` with
@@ -113,8 +111,12 @@ def gru(
     ((2, 5, 1), 0.0)
     """
     cell = "gru" if reset_after else "gru_reset_before"
-    return forward(cell, x, params, state, lengths, time_major, reverse, activation, recurrent_activation, training,
-                    return_sequences, mask, hold, align, out)  # fmt: skip
+    call = Call(
+        cell, x, params, state, lengths=lengths, time_major=time_major, reverse=reverse, activation=activation,
+        recurrent_activation=recurrent_activation, return_sequences=return_sequences, mask=mask, hold=hold,
+        align=align, out=out,
+    )  # fmt: skip
+    return forward([call], training=training)[0]
 
 
 def rnn(
@@ -132,7 +134,7 @@ def rnn(
     hold: bool = False,
     align: bool = False,
     out: Array | None = None,
-) -> tuple[Sequences, State, Context | None]:
+) -> Result:
     """Simple recurrent network (Elman 1990): `h' = f(x·W + h·R + b)`.
 
     Args:
@@ -151,8 +153,11 @@ def rnn(
     >>> y.ravel().tolist()
     [0.5, 1.0]
     """
-    return forward("elman", x, params, state, lengths, time_major, reverse, activation, "sigmoid", training,
-                    return_sequences, mask, hold, align, out)  # fmt: skip
+    call = Call(
+        "elman", x, params, state, lengths=lengths, time_major=time_major, reverse=reverse, activation=activation,
+        return_sequences=return_sequences, mask=mask, hold=hold, align=align, out=out,
+    )  # fmt: skip
+    return forward([call], training=training)[0]
 
 
 def lstm_backward(
@@ -180,7 +185,8 @@ def lstm_backward(
     >>> lstm_backward(ctx, np.ones_like(y)).kernel.shape
     (1, 4)
     """
-    return backward(("lstm",), ctx, dy, dstate, need_dx, out)
+    check_context(ctx, ("lstm",))
+    return backward([BackwardCall(ctx, dy, dstate, need_dx=need_dx, out=out)])[0]
 
 
 def gru_backward(
@@ -198,7 +204,9 @@ def gru_backward(
     >>> gru_backward(ctx, np.ones_like(y)).x.shape
     (1, 3, 1)
     """
-    return backward(("gru", "gru_reset_before"), ctx, dy, dstate, need_dx, out)
+    return backward(
+        [BackwardCall(check_context(ctx, ("gru", "gru_reset_before")), dy, dstate, need_dx=need_dx, out=out)]
+    )[0]
 
 
 def rnn_backward(
@@ -215,4 +223,5 @@ def rnn_backward(
     >>> rnn_backward(ctx, np.ones_like(y)).x.ravel().tolist()
     [2.0, 1.0]
     """
-    return backward(("elman",), ctx, dy, dstate, need_dx, out)
+    check_context(ctx, ("elman",))
+    return backward([BackwardCall(ctx, dy, dstate, need_dx=need_dx, out=out)])[0]
