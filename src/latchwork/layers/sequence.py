@@ -104,9 +104,9 @@ class SequenceLayer(Layer):
         if len(parts) != self.outputs:
             raise ValueError(f"{self.name}: dy must be {self.outputs} arrays, as forward returned, got {len(parts)}")
         grads, given = parts[: self.y_count], parts[self.y_count :]
-        d_states = [None if d is None else as_array(d, "dstate", self.dtype) for d in given] or [
-            None
-        ] * self.state_count
+        if not self.return_state:
+            given = [None] * self.state_count
+        d_states = [None if d is None else as_array(d, "dstate", self.dtype) for d in given]
         grad = grads if self.y_count > 1 else grads[0]
         dx, back = run(functional.backward, self.retreating(ctx.inner, grad, d_states, need_dx))
         return [dx, *back] if ctx.given_state else dx
