@@ -12,7 +12,7 @@ Shapes: T time, B batch, I input, H hidden. Every array of a call has one dtype,
 """
 
 from latchwork.functional.arrays import Array, Context, Params, Sequences, State, even_rows
-from latchwork.functional.calls import BackwardCall, Call, Gradients, backward, forward
+from latchwork.functional.calls import BackwardCall, Call, Gradients, Result, backward, forward
 from latchwork.functional.dense import DenseGradients, dense, dense_backward
 from latchwork.functional.recurrent import (
     gru,
@@ -31,6 +31,7 @@ __all__ = [
     "DenseGradients",
     "Gradients",
     "Params",
+    "Result",
     "Sequences",
     "State",
     "backward",
