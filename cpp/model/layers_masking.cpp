@@ -27,8 +27,10 @@ void find_real(const T* x, Index rows, Index features, T value, bool* real) noex
     real[row] = !std::all_of(x, x + features, [value](T v) { return equal(v, value); });
 }
 
+// As Python: with a value of zero there is nothing to do, and -0 stays.
 template <class T>
-void zero_masked(const bool* real, Index rows, Index features, T* y) noexcept {
+void zero_masked(const bool* real, Index rows, Index features, T value, T* y) noexcept {
+  if (equal(value, T(0))) return;
   for (Index row = 0; row < rows; ++row)
     if (!real[row]) std::fill_n(y + row * features, features, T(0));
 }
@@ -41,7 +43,7 @@ class StepMasking : public StepLayer<T> {
   bool step(StepSignal<T>& s) noexcept override {
     find_real(s.x, real_.size(), features_, value_, real_.data());
     std::copy_n(s.x, y_.size(), y_.data());
-    zero_masked(real_.data(), real_.size(), features_, y_.data());
+    zero_masked(real_.data(), real_.size(), features_, value_, y_.data());
     s = {y_.data(), real_.data()};
     return true;
   }
@@ -66,7 +68,7 @@ class MaskingLayer : public GraphLayer<T> {
   void forward(const Signal<T>& x, T* y) const override {
     const Mask mask = y_mask(x);
     std::copy_n(x.data, size_of(x.shape), y);
-    zero_masked(mask.real.get(), size_of(mask.shape), x.shape.back(), y);
+    zero_masked(mask.real.get(), size_of(mask.shape), x.shape.back(), value_, y);
   }
   Mask y_mask(const Signal<T>& x) const override {
     const Shape steps(x.shape.begin(), x.shape.end() - 1);

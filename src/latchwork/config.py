@@ -5,10 +5,10 @@ The constructor is the one place that says which fields there are and what they 
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 _OF_INITIAL_VALUES = ("_initializer", "unit_forget_bias", "weights")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Registry:
     """The classes that may be named.
 
@@ -30,11 +30,8 @@ class Registry:
 
     classes: Mapping[str, Any]
     common: tuple[str, ...] = ()
-    parts: Mapping[str, Registry] = field(default_factory=dict)
+    parts: dict[str, Registry] = dataclasses.field(default_factory=dict)
     numbers: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", dict(self.parts))
 
 
 def describe(thing: Any, known: Registry) -> dict[str, Any]:
@@ -50,7 +47,9 @@ def describe(thing: Any, known: Registry) -> dict[str, Any]:
     """
     kind = type(thing)
     if known.classes.get(kind.__name__) is not kind:
-        raise ValueError(f"{thing!r} cannot be saved: a file holds {', '.join(known.classes)} and no classes of your own")
+        raise ValueError(
+            f"{thing!r} cannot be saved: a file holds {', '.join(known.classes)} and no classes of your own"
+        )
     fields = {"class": kind.__name__}
     return fields | {name: _described(_value(thing, name), name, known) for name in (*known.common, *_arguments(kind))}
 

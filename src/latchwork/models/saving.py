@@ -16,7 +16,7 @@ from latchwork import _core, data, layers, losses, metrics, optimizers
 from latchwork.config import Registry, describe
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import as_flag
-from latchwork.layers.base import Layer, write_weights
+from latchwork.layers.base import write_weights
 from latchwork.models.compiled import Compiled
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def _named(*kinds: type) -> dict[str, type]:
 
 
 # The closed registries: what a file may name, which is what C++ runs too.
-CELLS = Registry(
-    _named(layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedRNNCells), LAYER_FIELDS
-)
+CELLS = Registry(_named(layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedRNNCells), LAYER_FIELDS)
 CELLS.parts["cells"] = CELLS
 LAYERS = Registry(
     _named(
@@ -143,8 +141,7 @@ def _training_fields(model: Sequential, compiled: Compiled) -> dict[str, Any]:
         "iterations": compiled.optimizer.iterations,
         "loss": None if compiled.loss is None else describe(compiled.loss, LOSSES),
         "metrics": [
-            metric if isinstance(metric, str) else describe(metric, METRICS)
-            for metric in compiled.metrics.values()
+            metric if isinstance(metric, str) else describe(metric, METRICS) for metric in compiled.metrics.values()
         ],
         "epochs_trained": model.epochs_trained,
         "seed": model._seed(),
