@@ -1,7 +1,6 @@
 """save, load_model, save_weights, load_weights: the same bits again, here and in C++, and training that goes on."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,162 +11,25 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import latchwork as lw
-from latchwork import _core, layers, losses, metrics, optimizers
+from latchwork import losses, metrics, optimizers
 from latchwork.data import StandardScaler
 from latchwork.layers import (
-    GRU,
     LSTM,
     RNN,
-    Activation,
     Bidirectional,
     Cell,
     Dense,
     Dropout,
-    Embedding,
-    Flatten,
     GRUCell,
     Input,
     LSTMCell,
     Masking,
-    RepeatVector,
-    SimpleRNN,
-    SimpleRNNCell,
-    StackedRNNCells,
     TimeDistributed,
 )
-from latchwork.layers.dense import values_of
 from latchwork.models import Sequential, load_model
-from latchwork.models.saving import CELLS, LAYERS
+from model_stacks import STEPS, TOKENS, X, Y, in_cpp, same, whole
 
 DATA = Path(__file__).parent / "cpp" / "data"
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(70, 6, 2)).astype(np.float32)
-Y = RNG.random(size=(70, 3)).astype(np.float32)
-
-
-def sometimes_masked(x):
-    """Steps of zeros in the middle, in front, behind, everywhere."""
-    real = RNG.random((len(x), x.shape[1], 1)) > 0.3
-    real[0], real[1, :2], real[2, 4:] = False, False, False
-    return x * real
-
-
-STEPS = sometimes_masked(X)
-TOKENS = RNG.integers(0, 9, (70, 6)) * (RNG.random((70, 6)) > 0.3)
-
-STACKS = {
-    "LSTM": lambda: [LSTM(5)],
-    "LSTM, other activations": lambda: [LSTM(17, "relu", "hard_sigmoid", use_bias=False), Dense(3)],
-    "GRU": lambda: [GRU(5, return_sequences=True), GRU(4, reset_after=False)],
-    "SimpleRNN": lambda: [SimpleRNN(33, activation=None, go_backwards=True)],
-    "Dense": lambda: [Dense(7, "softplus"), Dropout(0.25, seed=2**64 - 1), Dense(3, "softmax", use_bias=False)],
-    "Activation": lambda: [LSTM(3, return_sequences=True, name="mine"), Activation("softmax"), Activation("elu")],
-    "frozen": lambda: [LSTM(4, trainable=False), Dense(3)],
-    "stateful": lambda: [LSTM(4, stateful=True, return_sequences=True), RNN(GRUCell(3), stateful=True)],
-    "Masking": lambda: [Masking(), LSTM(5, return_sequences=True), GRU(20)],
-    "Masking, zeros": lambda: [
-        Masking(),
-        GRU(5, return_sequences=True, zero_output_for_mask=True, go_backwards=True),
-        LSTM(4, zero_output_for_mask=True),
-    ],
-    "Masking, zeros at each step": lambda: [
-        Masking(),
-        RNN([LSTMCell(3), GRUCell(4)], return_sequences=True, zero_output_for_mask=True),
-        Dense(2),
-        SimpleRNN(4, zero_output_for_mask=True),
-    ],
-    "Masking of NaN": lambda: [Masking(float("nan")), LSTM(3)],
-    "Masking of infinity": lambda: [Masking(-float("inf")), Dense(3)],
-    "Masking passes by": lambda: [
-        Masking(0),
-        TimeDistributed(Dense(4)),
-        Dropout(0.5),
-        Activation("tanh"),
-        Bidirectional(GRU(3, return_sequences=True)),
-        LSTM(3),
-    ],
-    "Embedding": lambda: [Embedding(9, 4), LSTM(5)],
-    "Embedding masks": lambda: [Embedding(9, 4, mask_zero=True), LSTM(5, return_sequences=True), GRU(3), Dense(2)],
-    "Embedding alone": lambda: [Embedding(9, 1, mask_zero=True)],
-    "Embedding of steps": lambda: [TimeDistributed(Embedding(9, 2)), Dense(2)],
-    "Flatten": lambda: [Dense(3), Flatten(), Dense(4)],
-    "Flatten of one axis": lambda: [LSTM(3), Flatten(), Dense(4)],
-    "RepeatVector": lambda: [LSTM(3), RepeatVector(4), GRU(2, return_sequences=True)],
-    "TimeDistributed": lambda: [
-        TimeDistributed(RepeatVector(3)),
-        TimeDistributed(TimeDistributed(Dense(4, "softmax"))),
-        TimeDistributed(LSTM(5, return_sequences=True)),
-        TimeDistributed(Flatten()),
-        TimeDistributed(Activation("softmax"), trainable=False),
-    ],
-    "TimeDistributed of Bidirectional": lambda: [
-        TimeDistributed(RepeatVector(3)),
-        TimeDistributed(Bidirectional(LSTM(4, activation="softsign"))),
-        TimeDistributed(Dense(2), name="out"),
-    ],
-    "Bidirectional": lambda: [Bidirectional(LSTM(4, return_sequences=True)), Bidirectional(GRU(3, name="inner"))],
-    "Bidirectional, sum": lambda: [Bidirectional(GRU(4, return_sequences=True), "sum", name="both")],
-    "Bidirectional, mul": lambda: [Masking(), Bidirectional(LSTM(4), "mul")],
-    "Bidirectional, ave": lambda: [Masking(), Bidirectional(SimpleRNN(4, return_sequences=True), "ave")],
-    "Bidirectional of two": lambda: [
-        Masking(),
-        Bidirectional(
-            GRU(4, return_sequences=True, zero_output_for_mask=True, trainable=False),
-            backward_layer=LSTM(
-                17, return_sequences=True, zero_output_for_mask=True, go_backwards=True, use_bias=False
-            ),
-        ),
-    ],
-    "Bidirectional, silent": lambda: [Masking(), Bidirectional(LSTM(4, zero_output_for_mask=True, stateful=True))],
-    "RNN": lambda: [RNN(LSTMCell(5, use_bias=False), return_sequences=True), RNN(SimpleRNNCell(4, "relu"))],
-    "RNN of a stack": lambda: [RNN([GRUCell(5), LSTMCell(3, name="top"), GRUCell(2, reset_after=False)])],
-    "RNN backwards": lambda: [
-        Masking(),
-        RNN(StackedRNNCells([LSTMCell(3), LSTMCell(4)], name="s"), return_sequences=True, go_backwards=True),
-    ],
-    "RNN of stacks of stacks": lambda: [RNN(StackedRNNCells([StackedRNNCells([LSTMCell(3)]), GRUCell(4)]))],
-}
-
-# Which cannot go step by step, and why; test_sessions.py.
-NO_STEPS = {
-    "SimpleRNN": "simple_rnn: .*go_backwards",
-    "Masking, zeros": "gru: .*go_backwards",
-    "RNN backwards": "rnn: .*go_backwards",
-    "Masking passes by": "bidirectional: cannot step",
-    "Flatten": "flatten: cannot step",
-    "RepeatVector": "repeat_vector: cannot step",
-    "TimeDistributed": "time_distributed: cannot step",
-    "TimeDistributed of Bidirectional": "time_distributed: cannot step",
-    "Embedding of steps": "time_distributed: cannot step",
-    **{name: "bidirectional: cannot step|both: cannot step" for name in STACKS if name.startswith("Bidirectional")},
-}
-
-
-# Which take no Ragged: a sample of each step would be a sequence, or all steps one sample.
-NOT_RAGGED = {"Flatten", "TimeDistributed", "TimeDistributed of Bidirectional", "Embedding of steps"}
-
-
-def example(name, dtype="float32"):
-    """A model of that stack, and its input."""
-    steps = {"Masking of NaN": np.nan, "Masking of infinity": -np.inf}
-    x = STEPS.copy()
-    x[x == 0] = steps.get(name, 0)
-    if name.startswith("Embedding"):
-        x = TOKENS[..., None] % 9 if name == "Embedding of steps" else TOKENS
-    model = Sequential([Input(x.shape[1:]), *STACKS[name]()], dtype=dtype, name="N")
-    return model, x.astype(dtype)
-
-
-def whole(model, x):
-    """predict from states of zero."""
-    model.reset_states()
-    return model.predict(x, batch_size=256)
-
-
-def in_cpp(path, x):
-    """What C++ makes of an array, or of a Ragged: its values."""
-    native = _core.Model(os.fsencode(path))
-    return native.predict(x.values, x.lengths.tolist()) if isinstance(x, lw.Ragged) else native.predict(x)
 
 
 @pytest.fixture
@@ -183,138 +45,13 @@ def trained(optimizer="adam", loss="mse", epochs=2, dtype=None, **options):
     return model
 
 
-def same(a, b):
-    return len(a) == len(b) and all(
-        (u.dtype, u.shape, u.tobytes()) == (v.dtype, v.shape, v.tobytes()) for u, v in zip(a, b, strict=True)
-    )
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", STACKS)
-def test_same_bits_here_and_in_cpp(name, dtype, path):
-    model, x = example(name, dtype)
-    y = whole(model, x)
-    model.save(path)
-    loaded = load_model(path)
-    assert same([whole(loaded, x), in_cpp(path, x)], [y, y])
-    assert same(loaded.get_weights(), model.get_weights())
-    assert [v.name for v in loaded.variables] == [v.name for v in model.variables]
-    assert (loaded.name, loaded.dtype) == (model.name, model.dtype)
-    assert [layer.trainable for layer in loaded.layers] == [layer.trainable for layer in model.layers]
-    before = path.read_bytes()
-    loaded.save(path)
-    assert path.read_bytes() == before
-    assert in_cpp(path, x[:0]).shape == (0, *y.shape[1:])
-
-
-@pytest.mark.parametrize("name", STACKS)
-def test_ragged_sequences(name, path):
-    """The same bits, or an error, in both languages."""
-    model, x = example(name)
-    if x.ndim == 2:
-        x = x[..., None]
-        model = Sequential([Input(x.shape[1:]), *STACKS[name]()])
-    ragged = lw.Ragged.from_list([row[: n % 7] for n, row in enumerate(x)])
-    model.save(path)
-    try:
-        y = whole(model, ragged)
-    except ValueError:
-        assert name in NOT_RAGGED
-        with pytest.raises(ValueError, match=r"ragged|x must be"):
-            in_cpp(path, ragged)
-        return
-    assert same([values_of(whole(load_model(path), ragged)), in_cpp(path, ragged)], [values_of(y)] * 2)
-    assert name not in NOT_RAGGED
-
-
-def random_layers(rng):
-    """Layers that fit x [B, 6, 2], or tokens [B, 6]."""
-
-    def pick(*choices):
-        return choices[rng.integers(len(choices))]()
-
-    def flag():
-        return bool(rng.integers(2))
-
-    def units():
-        return int(rng.choice([1, 3, 8, 16, 17, 33]))
-
-    def cell():
-        return pick(
-            lambda: LSTMCell(units(), pick(lambda: "tanh", lambda: "softsign")),
-            lambda: GRUCell(units(), reset_after=flag()),
-            lambda: SimpleRNNCell(units(), use_bias=flag()),
-        )
-
-    def plain(**options):
-        return pick(
-            lambda: LSTM(units(), **options),
-            lambda: GRU(units(), reset_after=flag(), **options),
-            lambda: SimpleRNN(units(), "relu", **options),
-        )
-
-    def recurrent(sequences):
-        options = {"return_sequences": sequences, "zero_output_for_mask": flag()}
-        return pick(
-            lambda: plain(go_backwards=flag(), **options),
-            lambda: RNN([cell() for _ in range(rng.integers(1, 4))], go_backwards=flag(), **options),
-            lambda: Bidirectional(plain(**options), rng.choice(["concat", "sum", "mul", "ave"]).item()),
-            lambda: Bidirectional(plain(**options), backward_layer=plain(go_backwards=True, **options)),
-        )
-
-    def row():
-        return pick(
-            lambda: Dense(units(), "softmax"),
-            lambda: Activation("tanh"),
-            lambda: Dropout(0.5),
-            lambda: Activation("softmax"),
-        )
-
-    first = pick(lambda: [Embedding(9, units(), mask_zero=flag())], lambda: [Masking()], list)
-    middle = [
-        pick(lambda: recurrent(sequences=True), row, lambda: TimeDistributed(row()), Masking)
-        for _ in range(rng.integers(0, 4))
-    ]
-    last = pick(
-        list,
-        lambda: [recurrent(sequences=False), row()],
-        lambda: [recurrent(sequences=False), RepeatVector(3), recurrent(sequences=True)],
-        lambda: [Flatten(), Dense(3)],
-    )
-    found = [*first, *middle, *last] or [row()]
-    return found, bool(first) and isinstance(first[0], Embedding)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_random_stacks(seed, path):
-    rng = np.random.default_rng(seed)
-    found, tokens = random_layers(rng)
-    dtype = rng.choice(["float32", "float64"]).item()
-    x = (TOKENS if tokens else STEPS).astype(dtype)
-    model = Sequential([Input(x.shape[1:]), *found], dtype=dtype)
-    y = whole(model, x)
-    model.save(path)
-    assert same([whole(load_model(path), x), in_cpp(path, x)], [y, y])
-
-
-def nested(layer):
-    """The layer and all within it."""
-    yield layer
-    for inner in getattr(layer, "inner", ()):
-        yield from nested(inner)
-
-
-def test_every_layer_is_tried():
-    used = {type(part).__name__ for make in STACKS.values() for layer in make() for part in nested(layer)}
-    assert used == {*LAYERS.classes, *CELLS.classes}
-    abstract = {"Layer", "Recurrent", "Cell", "Input", "Variable"}
-    assert used == {*layers.__all__} - abstract
-
-
-def test_the_committed_model():
+@pytest.mark.parametrize("name", ["model", "nested", "tokens"])
+def test_the_committed_models(name):
     """What tests/cpp/test_model.cpp reads; tests/cpp/make_model_data.py makes it."""
-    data = load_file(DATA / "model_data.safetensors")
-    assert same([load_model(DATA / "model.safetensors").predict(data["x"])], [data["y"]])
+    saved = load_file(DATA / f"{name}_data.safetensors")
+    model = load_model(DATA / f"{name}.safetensors")
+    ragged = lw.Ragged(saved["ragged_x"], [0, *np.cumsum(saved["lengths"].astype(int))])
+    assert same([whole(model, saved["x"]), whole(model, ragged)], [saved["y"], saved["ragged_y"]])
 
 
 def test_tensors_and_metadata_by_name(path):
@@ -548,15 +285,21 @@ def test_what_no_file_can_hold(path):
     assert not path.exists()
 
 
-@given(position=st.integers(0, 4200), change=st.binary(min_size=1, max_size=1), removed=st.integers(0, 1))
-def test_changed_bytes_never_crash(position, change, removed, tmp_path_factory):
-    content = bytearray((DATA / "model.safetensors").read_bytes())
+@given(
+    name=st.sampled_from(["model", "nested", "tokens"]),
+    position=st.integers(0, 6000),
+    change=st.binary(min_size=1, max_size=1),
+    removed=st.integers(0, 1),
+)
+def test_changed_bytes_never_crash(name, position, change, removed, tmp_path_factory):
+    content = bytearray((DATA / f"{name}.safetensors").read_bytes())
     content[position : position + removed] = change
     path = tmp_path_factory.getbasetemp() / "changed.safetensors"
     path.write_bytes(content)
+    x = TOKENS[..., None] % 7 if name == "tokens" else STEPS
     try:
-        y = load_model(path).predict(X)
+        model = load_model(path)
     except ValueError as error:
         assert "changed.safetensors" in str(error)  # noqa: PT017
         return
-    assert np.array_equal(_core.Model(os.fsencode(path)).predict(X), y, equal_nan=True)
+    assert np.array_equal(in_cpp(path, x.astype(model.dtype)), whole(model, x), equal_nan=True)
