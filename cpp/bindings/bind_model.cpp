@@ -2,8 +2,8 @@
 #include <numeric>
 #include <type_traits>
 
-#include "bindings/ndarray.h"
 #include "bindings/json.h"
+#include "bindings/ndarray.h"
 #include "latchwork/model.h"
 #include "model/format.h"
 

@@ -74,7 +74,8 @@ void predict(const latchwork_model* model, const T* x, const Form& form, T* y) {
 }
 
 template <class T>
-latchwork_status predict_samples(const latchwork_model* model, const T* x, const int64_t* shape, std::size_t rank, T* y) {
+latchwork_status predict_samples(const latchwork_model* model, const T* x, const int64_t* shape, std::size_t rank,
+                                 T* y) {
   return guarded([&] {
     require(model, "model");
     predict(model, x, shape_of(shape, rank), y);
@@ -103,7 +104,8 @@ template <class T>
 latchwork::Session<T>& session_of(latchwork_streams* streams) {
   require(streams, "streams");
   if (auto* const found = std::get_if<latchwork::Session<T>>(&streams->session)) return *found;
-  throw latchwork::Error(std::string("x and y must be ") + (sizeof(T) == 8 ? "float" : "double") + ", the model's type");
+  throw latchwork::Error(std::string("x and y must be ") + (sizeof(T) == 8 ? "float" : "double") +
+                         ", the model's type");
 }
 
 template <class T>
@@ -193,6 +195,7 @@ latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t bat
   return guarded([&] {
     require(model, "model");
     require(streams, "streams");
+    if (batch < 1) throw latchwork::Error("batch must be at least 1, got " + std::to_string(batch));
     if (model->model.float64())
       *streams = new latchwork_streams{model->model.session<double>(batch)};
     else

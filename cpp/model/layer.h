@@ -70,8 +70,8 @@ class GraphLayer {
 template <class T>
 using LayerPointer = std::unique_ptr<GraphLayer<T>>;
 
-// The layer that `fields` describe, for samples of `x`. Its name and class are what the registry knows; unknown classes,
-// fields left over and values out of range are errors. prefix: the path of the layer around it, with a slash.
+// The layer that `fields` describe, for samples of `x`. Its name and class are what the registry knows; unknown
+// classes, fields left over and values out of range are errors. prefix: the path of the layer around it, with a slash.
 template <class T>
 LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x);
 

@@ -64,8 +64,8 @@ LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& 
   return layer;
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                                                       \
-  template Signal<T> behind(const GraphLayer<T>&, const Signal<T>&);                                   \
+#define LATCHWORK_INSTANTIATE(T)                                     \
+  template Signal<T> behind(const GraphLayer<T>&, const Signal<T>&); \
   template LayerPointer<T> make_layer(Fields&, Tensors&, const std::string&, const Shape&);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

@@ -14,7 +14,8 @@ namespace {
 template <class T>
 bool equal(T a, T b) noexcept {
   using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-  constexpr Bits kSign = Bits(1) << (sizeof(T) * 8 - 1), kInfinity = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
+  constexpr Bits kSign = Bits(1) << (sizeof(T) * 8 - 1),
+                 kInfinity = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
   const Bits u = std::bit_cast<Bits>(a), v = std::bit_cast<Bits>(b);
   const Bits u_size = u & ~kSign, v_size = v & ~kSign;
   return u == v || (u_size == 0 && v_size == 0) || (u_size > kInfinity && v_size > kInfinity);

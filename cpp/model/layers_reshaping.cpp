@@ -13,9 +13,7 @@ class FlattenLayer : public GraphLayer<T> {
  public:
   using GraphLayer<T>::GraphLayer;
 
-  Shape y_shape(const Shape& x) const override {
-    return {std::count(x.begin(), x.end(), -1) > 0 ? -1 : size_of(x)};
-  }
+  Shape y_shape(const Shape& x) const override { return {std::count(x.begin(), x.end(), -1) > 0 ? -1 : size_of(x)}; }
   void forward(const Signal<T>& x, T* y) const override { std::copy_n(x.data, size_of(x.shape), y); }
   Mask y_mask(const Signal<T>&) const override { return {}; }
   void make_steps(Steps<T>& steps, const Shape& x) const override {

@@ -139,14 +139,20 @@ bool Model::float64() const { return std::holds_alternative<Layers<double>>(grap
 const Shape& Model::input_shape() const { return graph_->input; }
 
 Shape Model::output_shape(const Shape& shape) const {
-  return std::visit([&]<class T>(const Layers<T>& layers) { return shape_behind(layers, samples<T>(*graph_, layers, nullptr, shape)); },
-                    graph_->layers);
+  return std::visit(
+      [&]<class T>(const Layers<T>& layers) {
+        return shape_behind(layers, samples<T>(*graph_, layers, nullptr, shape));
+      },
+      graph_->layers);
 }
 
 Shape Model::output_shape(const Ragged& ragged) const {
   const std::vector<Index> offsets = offsets_of(ragged);
-  return std::visit([&]<class T>(const Layers<T>& layers) { return shape_behind(layers, sequences<T>(*graph_, layers, nullptr, offsets)); },
-                    graph_->layers);
+  return std::visit(
+      [&]<class T>(const Layers<T>& layers) {
+        return shape_behind(layers, sequences<T>(*graph_, layers, nullptr, offsets));
+      },
+      graph_->layers);
 }
 
 std::int64_t Model::output_size(const Shape& shape) const { return size_of(output_shape(shape)); }

@@ -28,7 +28,8 @@ CellStep<T>::CellStep(std::shared_ptr<const Weights<T>> weights, Index rows, Act
   const CellInfo& cell = *at.cell;
   const Index strip_rows = std::min(rows, kStripRows), strip_width = cell.slots * at.panel_columns;
   strip_stride_ = cell.phases > 1 ? strip_rows * strip_width : 0;
-  strip_ = Buffer<T>(strip_stride_ > 0 ? strip_stride_ * static_cast<Index>(at.blocks.size()) : strip_rows * strip_width);
+  strip_ =
+      Buffer<T>(strip_stride_ > 0 ? strip_stride_ * static_cast<Index>(at.blocks.size()) : strip_rows * strip_width);
   states_ = zeros<T>(checked_product((cell.states - 1) * at.padded_hidden, rows));
   intermediate_ = zeros<T>(cell.phases > 1 ? checked_product(rows, at.padded_hidden) : 0);
   for (const int i : {0, 1}) {
@@ -115,8 +116,7 @@ T* CellStep<T>::state_row(int state, Index row) noexcept {
 
 template <class T>
 void CellStep<T>::clear(Index row) noexcept {
-  for (int state = 0; state < layout().cell->states; ++state)
-    std::fill_n(state_row(state, row), layout().hidden, T(0));
+  for (int state = 0; state < layout().cell->states; ++state) std::fill_n(state_row(state, row), layout().hidden, T(0));
 }
 
 template <class T>

@@ -33,9 +33,9 @@ class CellStep {
 
   std::shared_ptr<const Weights<T>> weights_;
   Activation activation_, recurrent_activation_;
-  int parity_ = 0;       // which of the two h is the last output: blocks read all of it while others are written
-  Buffer<T> h_[2];       // [rows][H]
-  Buffer<T> states_;     // [states - 1][rows][padded], those beyond h, updated in place
+  int parity_ = 0;          // which of the two h is the last output: blocks read all of it while others are written
+  Buffer<T> h_[2];          // [rows][H]
+  Buffer<T> states_;        // [states - 1][rows][padded], those beyond h, updated in place
   Buffer<T> intermediate_;  // [rows][padded]
   Buffer<T> strip_;
   Index strip_stride_;  // between the strips of two blocks: 0 unless a later phase reads them again

@@ -45,8 +45,8 @@ class Model {
   bool float64() const;              // what it computes in: double, else float
   const Shape& input_shape() const;  // of one sample, [T, F] say; -1 where any size runs
 
-  // The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer gives sequences.
-  // Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
+  // The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer gives
+  // sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
   Shape output_shape(const Shape& shape) const;
   Shape output_shape(const Ragged& ragged) const;
   std::int64_t output_size(const Shape& shape) const;  // its product
@@ -60,9 +60,9 @@ class Model {
   void predict(const float* x, const Ragged& ragged, float* y) const;
   void predict(const double* x, const Ragged& ragged, double* y) const;
 
-  // For a model of sequences: `streams` streams that have seen nothing. T is the model's type. Layers that need all of a
-  // sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, and Flatten and TimeDistributed where there
-  // is more than one axis left behind the steps. Throws Error for those and for the other type.
+  // For a model of sequences: `streams` streams that have seen nothing. T is the model's type. Layers that need all of
+  // a sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, and Flatten and TimeDistributed where
+  // there is more than one axis left behind the steps. Throws Error for those and for the other type.
   template <class T>
   Session<T> session(std::int64_t streams = 1) const;
 
@@ -77,7 +77,8 @@ struct SessionState {
   std::int64_t units;  // numbers of one stream
 };
 
-// Streams of single time steps, and the states they carry. For one thread at a time; it does not need its model any more.
+// Streams of single time steps, and the states they carry. For one thread at a time; it does not need its model any
+// more.
 template <class T>
 class Session {
  public:
@@ -89,9 +90,9 @@ class Session {
   std::int64_t features() const noexcept;
   std::int64_t outputs() const noexcept;
 
-  // One time step of every stream: x [streams, features] -> y [streams, outputs]. After t steps y is predict's output on
-  // those t steps: its last row, if it has one a step. Runs on the calling thread, allocates nothing and takes no lock.
-  // False, with nothing changed, where x has a number outside an Embedding's table: no other model returns false.
+  // One time step of every stream: x [streams, features] -> y [streams, outputs]. After t steps y is predict's output
+  // on those t steps: its last row, if it has one a step. Runs on the calling thread, allocates nothing and takes no
+  // lock. False, with nothing changed, where x has a number outside an Embedding's table: no other model returns false.
   bool step(const T* x, T* y) noexcept;
 
   void reset() noexcept;            // all streams have seen nothing

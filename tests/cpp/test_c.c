@@ -65,8 +65,8 @@ int main(int count, char** arguments) {
     }
   }
   int64_t sizes[3] = {0, 0, 0};
-  check(latchwork_streams_sizes(streams, &sizes[0], &sizes[1], &sizes[2]) == LATCHWORK_OK &&
-            sizes[0] == shape[2] && sizes[1] == y_shape[rank - 1] && sizes[2] > 0,
+  check(latchwork_streams_sizes(streams, &sizes[0], &sizes[1], &sizes[2]) == LATCHWORK_OK && sizes[0] == shape[2] &&
+            sizes[1] == y_shape[rank - 1] && sizes[2] > 0,
         "sizes");
   check(latchwork_streams_sizes(streams, NULL, NULL, NULL) == LATCHWORK_OK, "no size wanted");
   float* state = malloc((size_t)sizes[2] * sizeof(float));
