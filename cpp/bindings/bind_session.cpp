@@ -41,18 +41,19 @@ class BoundSession {
       throw Error("x must be " + std::string(py::str(dtype_)) + " [" + std::to_string(streams_) + ", " +
                   std::to_string(features_) + "], got " + dtype_text(x) + " " + shape_text(x));
     const void* const data = x.data();
-    if (busy_) throw Error("a session serves one thread at a time");
+    require_free();
     const bool taken = work_ < kLongStep ? run(data) : run_long(data);
     if (!taken) throw Error("x must hold whole numbers within the Embedding's table");
     return y_;
   }
 
   void reset(const std::optional<Index>& stream) {
-    if (busy_) throw Error("a session serves one thread at a time");
+    require_free();
     std::visit([&](auto& session) { stream ? session.reset(*stream) : session.reset(); }, session_);
   }
 
   py::dict state() const {
+    require_free();
     py::dict states;
     std::visit(
         [&]<class T>(const Session<T>& session) {
@@ -68,7 +69,7 @@ class BoundSession {
 
   // Arrays like those of `state`, in its order.
   void set_state(const std::vector<py::array>& states) {
-    if (busy_) throw Error("a session serves one thread at a time");
+    require_free();
     std::visit(
         [&]<class T>(Session<T>& session) {
           std::vector<const T*> data;
@@ -101,6 +102,10 @@ class BoundSession {
     const Model model = model_of(read_graph(json, "session", tensors));
     if (model.float64()) return model.session<double>(streams);
     return model.session<float>(streams);
+  }
+
+  void require_free() const {
+    if (busy_) throw Error("a session serves one thread at a time");
   }
 
   // [streams, features], or flat where one of them is 1.

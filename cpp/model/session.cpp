@@ -13,14 +13,17 @@ Session<T> Model::session(std::int64_t streams) const {
   const Shape& input = graph_->input;
   auto steps = std::make_unique<Steps<T>>();
   steps->streams = streams;
-  steps->features = input.size() == 2 ? input.back() : 1;
+  steps->features = input.size() == 1 ? 1 : input.back();
+  const auto no_sequences = [&] {
+    return Error("a session needs a model of sequences, [T, F], got samples of " + shape_text(input));
+  };
+  if (input.size() > 2 || steps->features < 0) throw no_sequences();
   Shape x = input;
   for (const auto& layer : layers) {
     layer->make_steps(*steps, x);
     x = layer->y_shape(x);
   }
-  if (input.size() > 2 || steps->features < 0 || (input.size() == 1 && !steps->numbers))
-    throw Error("a session needs a model of sequences, [T, F], got samples of " + shape_text(input));
+  if (input.size() == 1 && !steps->numbers) throw no_sequences();
   steps->outputs = x.back();
   checked_product(streams, std::max(steps->features, steps->outputs));
   return Session<T>(std::move(steps));

@@ -71,12 +71,11 @@ def rebuild(described: Any, known: Registry, where: str) -> Any:
         raise ValueError(f"{where}: class must be one of {', '.join(known.classes)}, got {name!r}")
     kind = known.classes[name]
     check_keys(fields, (*known.common, *_arguments(kind)), where)
+    arguments = {key: _rebuilt(value, key, known, where) for key, value in fields.items()}
     try:
-        thing = kind(**{key: _rebuilt(value, key, known, where) for key, value in fields.items()})
-    except (TypeError, OverflowError) as error:
+        thing = kind(**arguments)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from None
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
     for key, value in describe(thing, known).items():
         given = fields.get(key, name)
         if type(given) is not type(value) or given != value:
