@@ -140,6 +140,17 @@ bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
 
 }  // namespace
 
+// What the call keeps, in today's layout: backward may run on another ISA than forward.
+template <class T>
+template <class Args>
+void RecurrentContext<T>::keep(Args& args) {
+  const Layout& layout = call_.weights->layout();
+  if (segment_ > 0)
+    args.segments = {states_.data(), segment_, &layout, batch_.size()};
+  else
+    args.records = {saved_.data(), &layout, &batch_};
+}
+
 template <class T>
 ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
   const Layout& layout = call_.weights->layout();
@@ -150,13 +161,13 @@ ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
     outputs_ = Buffer<T>(checked_product(batch_.records(), layout.hidden));
     y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
   }
-  const Index segment = segment_steps(call_.memory, layout, batch_);
-  if (training && segment > 0)
-    states_ = Buffer<T>(SegmentStates<T>::size(layout, batch_.size(), batch_.steps(), segment));
-  else if (training)
-    saved_ = Buffer<T>(checked_product(batch_.records(), layout.record()));
-  if (training) records_ = {saved_.data(), &layout, &batch_};
-  if (training) segments_ = {states_.data(), segment, &layout, batch_.size()};
+  if (training) {
+    segment_ = segment_steps(call_.memory, layout, batch_);
+    if (segment_ > 0)
+      states_ = Buffer<T>(SegmentStates<T>::size(layout, batch_.size(), batch_.steps(), segment_));
+    else
+      saved_ = Buffer<T>(checked_product(batch_.records(), layout.record()));
+  }
 
   ForwardArgs<T> args{};
   args.weights = call_.weights;
@@ -167,8 +178,7 @@ ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
   args.recurrent_activation = call_.recurrent_activation;
   args.x = row_map(call_.x, layout.input, a, call_.reversed);
   args.y = y_;
-  args.records = records_;
-  args.segments = segments_;
+  if (training) keep(args);
   std::copy_n(call_.initial, kMaxStates, args.initial);
   std::copy_n(call_.final, kMaxStates, args.final);
   return args;
@@ -196,8 +206,7 @@ BackwardArgs<T> RecurrentContext<T>::prepare_backward(const RecurrentGradients<T
   args.recurrent_activation = call_.recurrent_activation;
   args.x = row_map(call_.x, layout.input, a, call_.reversed);
   args.y = {y_.data, y_.offset, y_.step, y_.real, y_.next};
-  args.records = records_;
-  args.segments = segments_;
+  keep(args);
   std::copy_n(call_.initial, kMaxStates, args.initial);
   const Index dy_width = or_else(g.dy_width, layout.hidden);
   if (g.dy && a.masked() && call_.output.hold) {

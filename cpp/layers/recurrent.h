@@ -48,14 +48,16 @@ class RecurrentContext {
   BackwardArgs<T> prepare_backward(const RecurrentGradients<T>& gradients);
 
  private:
+  template <class Args>
+  void keep(Args& args);
+
   RecurrentCall<T> call_;
   Batch batch_;
   RowMap<T> y_;
-  Buffer<T> outputs_;  // y, when the caller keeps none
-  Buffer<T> saved_, states_;
-  Records<T> records_;
-  SegmentStates<T> segments_;
-  Buffer<T> gathered_;  // dy of held outputs
+  Buffer<T> outputs_;         // y, when the caller keeps none
+  Index segment_ = 0;         // steps of one, where records are made again
+  Buffer<T> saved_, states_;  // records, or the states before segments
+  Buffer<T> gathered_;        // dy of held outputs
 };
 
 // Pointers to where gradients come from and go to; null: zero, or not wanted.
