@@ -78,6 +78,11 @@ STACKS = {
     "Embedding masks": lambda: [Embedding(9, 4, mask_zero=True), LSTM(5, return_sequences=True), GRU(3), Dense(2)],
     "Embedding alone": lambda: [Embedding(9, 1, mask_zero=True)],
     "Embedding of steps": lambda: [TimeDistributed(Embedding(9, 2)), Dense(2)],
+    "Embedding, a mask of sequences": lambda: [
+        Embedding(9, 3, mask_zero=True),
+        TimeDistributed(LSTM(4)),
+        TimeDistributed(Dense(2)),
+    ],
     "Flatten": lambda: [Dense(3), Flatten(), Dense(4)],
     "Flatten of one axis": lambda: [LSTM(3), Flatten(), Dense(4)],
     "RepeatVector": lambda: [LSTM(3), RepeatVector(4), GRU(2, return_sequences=True)],
@@ -126,6 +131,7 @@ NO_STEPS = {
     "RepeatVector": "repeat_vector: cannot step",
     "TimeDistributed": "time_distributed: cannot step",
     "TimeDistributed of Bidirectional": "time_distributed: cannot step",
+    "Embedding, a mask of sequences": "embedding: cannot step",
     "Embedding of steps": "time_distributed: cannot step",
     **{name: "bidirectional: cannot step|both: cannot step" for name in STACKS if name.startswith("Bidirectional")},
 }
@@ -136,8 +142,11 @@ def example(name, dtype="float32"):
     steps = {"Masking of NaN": np.nan, "Masking of infinity": -np.inf}
     x = STEPS.copy()
     x[x == 0] = steps.get(name, 0)
+    if name == "Masking of NaN":
+        x[..., 1] = -x[..., 1]  # NaN of the other sign, which is NaN too
     if name.startswith("Embedding"):
-        x = TOKENS[..., None] % 9 if name == "Embedding of steps" else TOKENS
+        shapes = {"Embedding of steps": (70, 6, 1), "Embedding, a mask of sequences": (70, 2, 3)}
+        x = TOKENS.reshape(shapes.get(name, (70, 6)))
     model = Sequential([Input(x.shape[1:]), *STACKS[name]()], dtype=dtype, name="N")
     return model, x.astype(dtype)
 

@@ -238,6 +238,7 @@ NESTED = {
     "forwards backwards": (inside(BOTH_WAYS, "layer", go_backwards=True), "go_backwards|forwards"),
     "backwards forwards": (inside(BOTH_WAYS, "backward_layer", go_backwards=False), "go_backwards"),
     "sequences one way": (inside(BOTH_WAYS, "layer", return_sequences=False), "return_sequences|backward_layer"),
+    "sequences the other way": (inside(BOTH_WAYS, "backward_layer", return_sequences=False), "return_sequences"),
     "states inside": (inside(BOTH_WAYS, "layer", return_state=True), "return_state"),
     "stateful one way": (inside(BOTH_WAYS, "layer", stateful=True), "stateful|backward_layer"),
     "silent one way": (inside(BOTH_WAYS, "layer", zero_output_for_mask=True), "zero_output_for_mask|backward_layer"),
@@ -300,6 +301,28 @@ def test_embedding_refused(name, tokens):
     change, message = EMBEDDING[name]
     rewritten(tokens, change)
     both_refuse(tokens, message)
+
+
+@pytest.mark.parametrize(
+    ("layer", "keys", "name"),
+    [
+        (lambda: RNN([LSTMCell(2), LSTMCell(2)]), ("cell", "cells", 1), "stacked_rnn_cells/lstm_cell_1"),
+        (lambda: Bidirectional(LSTM(2)), ("backward_layer",), "backward_lstm"),
+    ],
+)
+def test_two_of_one_name_share_no_weights(layer, keys, name, tmp_path):
+    """Even where the tensors of the other are gone."""
+    made, path = layer(), tmp_path / "m.safetensors"
+    Sequential([Input((None, 2)), made]).save(path)
+    first = made.variables[0].key.split("/")[-2]
+
+    def change(m, t):
+        inside(0, *keys, name=first)(m, t)
+        for key in [key for key in t if f"/{name}/" in key]:
+            del t[key]
+
+    rewritten(path, change)
+    both_refuse(path, "cell|layer")
 
 
 def test_cpp_names_the_place(nested):

@@ -30,7 +30,13 @@ from latchwork.models.saving import CELLS, LAYERS
 from model_stacks import STACKS, STEPS, TOKENS, example, in_cpp, same, whole
 
 # Which take no Ragged: a sample of each step would be a sequence, or all steps one sample.
-NOT_RAGGED = {"Flatten", "TimeDistributed", "TimeDistributed of Bidirectional", "Embedding of steps"}
+NOT_RAGGED = {
+    "Flatten",
+    "TimeDistributed",
+    "TimeDistributed of Bidirectional",
+    "Embedding of steps",
+    "Embedding, a mask of sequences",
+}
 
 
 @pytest.fixture
@@ -74,6 +80,16 @@ def test_ragged_sequences(name, path):
         return
     assert same([values_of(whole(load_model(path), ragged)), in_cpp(path, ragged)], [values_of(y)] * 2)
     assert name not in NOT_RAGGED
+
+
+@pytest.mark.parametrize("name", ["Masking passes by", "RNN of a stack", "Masking, zeros at each step"])
+def test_more_rows_than_run_at_once(name, path):
+    model, x = example(name)
+    x = np.concatenate([x] * 5)[:300]
+    model.save(path)
+    ragged = lw.Ragged.from_list([row[: n % 5] for n, row in enumerate(x)])
+    for given in (x, ragged):
+        assert same([in_cpp(path, given)], [values_of(whole(model, given))])
 
 
 def random_layers(rng):

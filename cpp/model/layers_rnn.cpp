@@ -24,7 +24,6 @@ class StepStack : public StepLayer<T> {
         if (!s.real[row]) std::fill_n(y_.data() + row * units(), units(), T(0));
       s.x = y_.data();
     }
-    if (!reading_.sequences) s.real = nullptr;
     return true;
   }
 

@@ -105,8 +105,11 @@ void refuses() {
   throws([&] { Model::load(folder + "nested.safetensors").session<float>(1); }, "bidirectional: cannot step");
   const Model tokens = Model::load(folder + "tokens.safetensors");
   for (const float bad : {7.0f, -1.0f, 0.5f, std::numeric_limits<float>::quiet_NaN()}) {
-    float out[2] = {3, 3};
-    throws([&] { tokens.predict(&bad, {1, 1, 1}, out); }, "whole numbers in [0, 7)");
+    std::vector<float> numbers(300, 1.0f), out(600, 3.0f);  // more rows than run at once
+    numbers.back() = bad;
+    throws([&] { tokens.predict(numbers.data(), {300, 1, 1}, out.data()); }, "whole numbers in [0, 7)");
+    const std::vector<std::int64_t> ones(300, 1);
+    throws([&] { tokens.predict(numbers.data(), Ragged{ones}, out.data()); }, "whole numbers in [0, 7)");
     check(out[0] == 3, "nothing is written");
   }
   throws([&] { Model::load("m.h5"); }, ".safetensors");

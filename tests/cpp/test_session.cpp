@@ -12,18 +12,22 @@
 namespace {
 std::atomic<long> allocations = 0;
 
-void* counted(std::size_t bytes, std::size_t alignment) {
+constexpr std::size_t kAlignment = alignof(std::max_align_t);
+
+void* counted(std::size_t bytes, std::size_t alignment) noexcept {
   ++allocations;
-  if (void* const memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment))
-    return memory;
-  throw std::bad_alloc();
+  return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 }
+
+void* required(void* memory) { return memory ? memory : throw std::bad_alloc(); }
 }  // namespace
 
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t a) { return counted(bytes, static_cast<std::size_t>(a)); }
-void* operator new[](std::size_t bytes, std::align_val_t a) { return counted(bytes, static_cast<std::size_t>(a)); }
+void* operator new(std::size_t bytes) { return required(counted(bytes, kAlignment)); }
+void* operator new[](std::size_t bytes) { return required(counted(bytes, kAlignment)); }
+void* operator new(std::size_t bytes, std::align_val_t a) { return required(counted(bytes, std::size_t(a))); }
+void* operator new[](std::size_t bytes, std::align_val_t a) { return required(counted(bytes, std::size_t(a))); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, kAlignment); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, kAlignment); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
