@@ -49,6 +49,11 @@ class Gradients(NamedTuple):
         x: like the call's x (a Ragged for a Ragged).
         state: gradients of the initial states, each `[B, H]`.
         kernel, recurrent_kernel, bias: like the parameters.
+
+    >>> y, state, ctx = rnn(np.ones((1, 2, 1)), (np.ones((1, 1)), np.ones((1, 1)), None))
+    >>> gradients = rnn_backward(ctx, np.ones_like(y))
+    >>> gradients.kernel.shape, gradients.bias is None
+    ((1, 1), True)
     """
 
     x: Sequences | None
@@ -59,7 +64,16 @@ class Gradients(NamedTuple):
 
 
 class DenseGradients(NamedTuple):
-    """Gradients of a dense call; `x` and `bias` are None where not wanted or not there."""
+    """Gradients of a dense call; `x` and `bias` are None where not wanted or not there.
+
+    Attributes:
+        x: like the call's x, `[..., F]`.
+        kernel, bias: like the parameters, `[F, U]` and `[U]`.
+
+    >>> y, ctx = dense(np.ones((2, 3)), (np.ones((3, 1)), np.ones(1)))
+    >>> dense_backward(ctx, y).bias.tolist()
+    [8.0]
+    """
 
     x: Array | None
     kernel: Array
@@ -188,7 +202,7 @@ def rnn(
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         x, lengths, time_major, reverse, activation, training, return_sequences,
-            mask, hold, align, out: as in `lstm`.
+            mask, hold, align, out: as in `lstm`, shapes and dtype included.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -240,7 +254,13 @@ def gru_backward(
     need_dx: bool = True,
     out: Sequence[Array | None] | None = None,
 ) -> Gradients:
-    """Gradients of a `gru` call, of either form; arguments as in `lstm_backward`.
+    """Gradients of a `gru` call, of either form.
+
+    Args:
+        ctx, dy, dstate, need_dx, out: as in `lstm_backward`, shapes and dtype included.
+
+    Raises:
+        ValueError: as `lstm_backward`.
 
     >>> one = np.ones((1, 3))
     >>> y, state, ctx = gru(np.ones((1, 3, 1)), (one, one, None), reset_after=False)
@@ -258,7 +278,13 @@ def rnn_backward(
     need_dx: bool = True,
     out: Sequence[Array | None] | None = None,
 ) -> Gradients:
-    """Gradients of an `rnn` call; arguments as in `lstm_backward`.
+    """Gradients of an `rnn` call.
+
+    Args:
+        ctx, dy, dstate, need_dx, out: as in `lstm_backward`, shapes and dtype included.
+
+    Raises:
+        ValueError: as `lstm_backward`.
 
     >>> y, state, ctx = rnn(np.ones((1, 2, 1)), (np.ones((1, 1)), np.ones((1, 1)), None), activation="linear")
     >>> rnn_backward(ctx, np.ones_like(y)).x.ravel().tolist()
@@ -306,7 +332,7 @@ def dense_backward(
 
     Args:
         ctx: from the forward call.
-        dy: like y.
+        dy: `[..., U]` like y, of its dtype.
         need_dx: whether `x` is wanted.
         out: `(kernel, bias)` arrays to ADD the parameter gradients to; None: fresh ones.
 
