@@ -25,6 +25,7 @@ SOURCE = r"\b(?:19|20)\d\d\b|Keras"
 ARRAYS = r"NDArray|ArrayLike|\bArray\b|Sequences|Ragged"
 SHAPE = r"\[[A-Z0-9.][^\]]*\]|\bshape"
 DTYPE = r"float|dtype|bool|int\d|whole number|integer"
+INTRODUCED = r"`{0}`|\b{0}=|^[ \w,]*\b{0}\b[ \w,]*(?::|,$)"  # in a list of names before a colon, not just somewhere
 ERROR = r"(?:Value|Type|Index|OS|FloatingPoint)Error"
 
 
@@ -72,8 +73,8 @@ def parameters(function):
     return [p.name for p in given if p.name not in ("self", "cls") and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
 
 
-def unnamed(function, text):
-    return [name for name in parameters(function) if not re.search(rf"\b{name}\b", text)]
+def unnamed(function, text, said=INTRODUCED):
+    return [name for name in parameters(function) if not re.search(said.format(name), text, re.MULTILINE)]
 
 
 def raised(function):
@@ -83,9 +84,9 @@ def raised(function):
     return {call.func.id for call in calls if isinstance(call.func, ast.Name) and re.fullmatch(ERROR, call.func.id)}
 
 
-def missing(function, text):
+def missing(function, text, said=INTRODUCED):
     """What a text does not say of a function that it describes."""
-    if names := unnamed(function, text):
+    if names := unnamed(function, text, said):
         yield f"does not name {', '.join(names)}"
     if errors := {error for error in raised(function) if error not in text}:
         yield f"does not say that it raises {', '.join(sorted(errors))}"
@@ -111,7 +112,7 @@ def test_classes(name):
     assert ">>>" in text, "no example"
     made = [hook for name in ("__init__", "__post_init__") if written(hook := vars(cls).get(name))]
     text += "".join(inspect.getdoc(said) or "" for said in (*made, *PUBLIC.intersection(cls.__mro__)))
-    names = [p for p in parameters(cls) if not re.search(rf"\b{p}\b", text)]
+    names = unnamed(cls, text)
     assert not names, f"does not name {', '.join(names)}"
     for function in made:
         errors = {error for error in raised(function) if error not in text}
@@ -120,11 +121,11 @@ def test_classes(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods(name):
-    """What a method takes may be said by its class, and what it does by the class it overrides."""
+    """What a method takes may be said in a sentence, or by its class; what it does by the class it overrides."""
     cls, function = METHODS[name]
     own = inspect.getdoc(getattr(cls, function.__name__))
     assert own, "no docstring"
-    assert not list(missing(function, own + (inspect.getdoc(cls) or "")))
+    assert not list(missing(function, own + (inspect.getdoc(cls) or ""), said=r"\b{0}\b"))
 
 
 @pytest.mark.parametrize("name", [n for n in OBJECTS if any(OBJECTS[n].__module__ == m.__name__ for m in FORMULAS)])

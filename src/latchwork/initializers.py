@@ -76,7 +76,7 @@ class Initializer:
         return self.draw(extents, name, random.seed() if seed is None else seed, stream)
 
     def draw(self, shape: list[int], dtype: str, seed: int, stream: int) -> NDArray[Any]:
-        """The values, as a pure function of the arguments; dtype is "float32" or "float64".
+        """The values, as a pure function of shape, dtype ("float32" or "float64"), seed and `stream`.
 
         Raises:
             TypeError: The class does not define it.
@@ -146,7 +146,7 @@ class Identity(Initializer):
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
-    """Uniform in [minval, maxval), default [-0.05, 0.05).
+    """Uniform in [`minval`, `maxval`), default [-0.05, 0.05).
 
     Example:
         >>> values = RandomUniform(0.0, 1.0, seed=1)((100,))
@@ -181,7 +181,7 @@ class RandomNormal(Initializer):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Initializer):
-    """As `RandomNormal`, drawn within two standard deviations of the mean; `stddev` is that before truncation (Keras).
+    """As `RandomNormal`, drawn within two standard deviations of `mean`; `stddev` is that before truncation (Keras).
 
     Example:
         >>> values = TruncatedNormal(stddev=1.0, seed=1)((1000,))
@@ -198,8 +198,8 @@ class TruncatedNormal(Initializer):
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a kernel: (shape[0], shape[1]) of a matrix, whole width for the gates of a recurrent kernel;
-    for more axes the leading ones multiply both, as in Keras.
+    """(fan_in, fan_out) of a kernel of `shape`: (shape[0], shape[1]) of a matrix, whole width for the gates of a
+    recurrent kernel; for more axes the leading ones multiply both, as in Keras.
 
     Example:
         >>> fans((3, 8)), fans((5,)), fans((2, 3, 4))

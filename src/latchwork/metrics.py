@@ -33,10 +33,10 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> tuple[float, int]:
-        """(sum, count) of one batch: y_true of any numeric dtype, y_pred float32 or float64 [N, ...]."""
+        """(sum, count) of one batch: `y_true` of any numeric dtype, `y_pred` float32 or float64 [N, ...]."""
 
     def update(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> None:
-        """Add a batch: targets y_true of any numeric dtype, outputs y_pred float32 or float64.
+        """Add a batch: targets `y_true` of any numeric dtype, outputs `y_pred` float32 or float64.
 
         Raises:
             ValueError: As the loss of the same kind: a wrong dtype or shape, a label out of range.

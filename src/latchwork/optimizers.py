@@ -94,7 +94,7 @@ class Optimizer(ABC):
         return ()
 
     def build(self, n: int, dtype: DTypeLike) -> None:
-        """Make the moments, zeros, for a model of `n` parameters. A second call with the same arguments does nothing.
+        """Make the moments, zeros, for a model of `n` parameters of `dtype`. The same call again does nothing.
 
         Raises:
             ValueError: A dtype other than float32 and float64, or a model of another size or dtype after steps were

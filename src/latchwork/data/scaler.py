@@ -62,11 +62,11 @@ class StandardScaler:
         return scaled
 
     def fit_transform(self, x: ArrayLike) -> NDArray[Any]:
-        """`fit(x).transform(x)`: shape and dtype as there."""
+        """`fit(x).transform(x)`, shape and dtype of `x` as there."""
         return self.fit(x).transform(x)
 
     def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
-        """x * scale_ + mean_: undoes `transform`, shape and dtype as there.
+        """`x` * scale_ + mean_: undoes `transform`, shape and dtype as there.
 
         For a difference of two scaled values multiply by `scale_` alone.
 

@@ -160,7 +160,7 @@ class Layer:
         return self.forward(x, training=training, **given)[0]
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
-        """The mask of y, None for none, from x and its mask."""
+        """The mask of y, None for none, from `x` and its `mask`."""
         return mask if self.supports_masking else None
 
     @property
@@ -192,7 +192,7 @@ class Layer:
     def advance(
         self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
     ) -> tuple[Any, list[Any], Any]:
-        """(y, final states, ctx), for stateful layers; initial_state, mask and step as in `forward`.
+        """(y, final states, ctx), for stateful layers; initial_state, `mask`, `step` as in `forward`.
 
         Raises:
             TypeError: The class does not define it.

@@ -63,7 +63,7 @@ class Cell(Layer):
         return self.state_sizes[0]
 
     def add_weight(self, shape: Any, initializer: Any = "glorot_uniform", name: str = "kernel") -> Variable:
-        """A parameter of your own cell: to be called in `create`."""
+        """A parameter `name` of your own cell: to be called in `create`."""
         variable = Variable(name, tuple(shape), drawn(initializers.get(initializer)))
         self.variables.append(variable)
         return variable

@@ -84,7 +84,7 @@ class Embedding(Layer):
         return (*(None for _ in x_shape[:1]), *x_shape[1:])
 
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
-        """x as int64, whatever the model's `dtype`.
+        """`x` as int64, whatever the model's `dtype`.
 
         Raises:
             ValueError: Fractions, NaN, numbers outside the table, or a Ragged of several features.

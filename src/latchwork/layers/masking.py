@@ -78,7 +78,7 @@ class Masking(Layer):
         return x_shape
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
-        """bool [B, T] ([N] for a Ragged): True where a step has a feature other than mask_value."""
+        """bool [B, T] ([N] for a Ragged): True where a step has a feature other than mask_value, whatever `mask`."""
         values = values_of(x)
         value = np.asarray(self.mask_value, values.dtype)  # 0.1 means the float32 nearest to it in a float32 batch
         masked = np.isnan(values) if np.isnan(value) else values == value

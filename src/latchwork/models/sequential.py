@@ -189,7 +189,7 @@ class Sequential(Trainer):
         return x, None if mask is None or mask.all() else mask, contexts
 
     def reset_states(self, mask: ArrayLike | None = None, *, layer: int | None = None) -> None:
-        """Let stateful layers start from zero again: all rows, or those where mask (bool, one a carried row) is True.
+        """Let stateful layers start from zero again: all rows, or those where `mask` (bool, one a carried row) is True.
 
         Row i of a batch goes on where row i of the batch before ended. A smaller batch goes on with the first rows and
         leaves the others alone, new rows of a larger one start at zero. layer: the number of one layer, None for all.
