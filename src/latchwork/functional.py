@@ -161,8 +161,8 @@ def gru(
             if reset_after, else `[3H]`; or None.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         reset_after: where the reset gate acts.
-        x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences,
-            mask, hold, align, out: as in `lstm`.
+        x, lengths, time_major, reverse, activation, recurrent_activation: as in `lstm`, shapes and dtype included.
+        training, return_sequences, mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -201,8 +201,8 @@ def rnn(
     Args:
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
-        x, lengths, time_major, reverse, activation, training, return_sequences,
-            mask, hold, align, out: as in `lstm`, shapes and dtype included.
+        x, lengths, time_major, reverse, activation: as in `lstm`, shapes and dtype included.
+        training, return_sequences, mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.

@@ -125,7 +125,7 @@ class Sequential(Trainer):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the model computes in: float32 or float64."""
+        """What the model computes in, float32 or float64."""
         return np.dtype(np.float32) if self._given_dtype is None else self._given_dtype
 
     def _agree_on_dtype(self, dtype: np.dtype[Any] | None, name: str) -> None:
@@ -245,8 +245,8 @@ class Sequential(Trainer):
                 left as it is.
             include_optimizer: False leaves out what `compile` said and the optimizer's state; the model read back must
                 then be compiled before it is trained.
-            extras: Named `StandardScaler`s that travel with the model and come back as `model.extras`; None writes
-                those the model came with.
+            extras: A dict of `StandardScaler` objects that travel with the model and come back as `model.extras`; None
+                writes those the model came with.
 
         Raises:
             OSError: The file cannot be written.
