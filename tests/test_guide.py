@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import latchwork as lw
+from problems import using
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide.md"
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
@@ -31,14 +31,11 @@ def run(line, program, names):
 @pytest.mark.timeout(3600)  # 10 s with vectors, many minutes on the portable fallback
 def test_the_guide_prints_what_it_says():
     names, wrong, count = {}, [], 0
-    threads = lw.cpu.num_threads()
-    try:
+    with using(threads=1):  # the models are small; the digits are those of any number
         for line, program, expected in blocks(GUIDE.read_text(encoding="utf-8")):
             count += 1
             printed = run(line, program, names)
             if printed != expected:
                 wrong.append(f"line {line} prints\n{printed}\nand the page says\n{expected}")
-    finally:
-        lw.set_num_threads(threads)
     assert not wrong, "\n".join(wrong)
     assert count >= 20
