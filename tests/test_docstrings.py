@@ -142,6 +142,6 @@ def test_cells_have_a_source(name):
 
 
 def test_everything_was_looked_at():
-    assert len(MODULES) == 12
+    assert len(MODULES) >= 12
     assert len(CLASSES) > 60
     assert len(FUNCTIONS) > 25
