@@ -33,6 +33,11 @@ class Gradients(NamedTuple):
         x: like the call's x (a Ragged for a Ragged).
         state: gradients of the initial states, each `[B, H]`.
         kernel, recurrent_kernel, bias: like the parameters.
+
+    >>> y, state, ctx = rnn(np.ones((1, 2, 1)), (np.ones((1, 1)), np.ones((1, 1)), None))
+    >>> gradients = rnn_backward(ctx, np.ones_like(y))
+    >>> gradients.kernel.shape, gradients.bias is None
+    ((1, 1), True)
     """
 
     x: Sequences | None

@@ -13,7 +13,16 @@ from latchwork.functional.arrays import Array, Context, Params, check_context, c
 
 
 class DenseGradients(NamedTuple):
-    """Gradients of a dense call; `x` and `bias` are None where not wanted or not there."""
+    """Gradients of a dense call; `x` and `bias` are None where not wanted or not there.
+
+    Attributes:
+        x: like the call's x, `[..., F]`.
+        kernel, bias: like the parameters, `[F, U]` and `[U]`.
+
+    >>> y, ctx = dense(np.ones((2, 3)), (np.ones((3, 1)), np.ones(1)))
+    >>> dense_backward(ctx, y).bias.tolist()
+    [8.0]
+    """
 
     x: Array | None
     kernel: Array
@@ -60,7 +69,7 @@ def dense_backward(
 
     Args:
         ctx: from the forward call.
-        dy: like y.
+        dy: `[..., U]` like y, of its dtype.
         need_dx: whether `x` is wanted.
         out: `(kernel, bias)` arrays to ADD the parameter gradients to; None: fresh ones.
 

@@ -96,8 +96,8 @@ def gru(
             if reset_after, else `[3H]`; or None.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         reset_after: where the reset gate acts.
-        x, lengths, time_major, reverse, activation, recurrent_activation, training, return_sequences,
-            mask, hold, align, out: as in `lstm`.
+        x, lengths, time_major, reverse, activation, recurrent_activation: as in `lstm`, shapes and dtype included.
+        training, return_sequences, mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -140,8 +140,8 @@ def rnn(
     Args:
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
-        x, lengths, time_major, reverse, activation, training, return_sequences,
-            mask, hold, align, out: as in `lstm`.
+        x, lengths, time_major, reverse, activation: as in `lstm`, shapes and dtype included.
+        training, return_sequences, mask, hold, align, out: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -197,7 +197,13 @@ def gru_backward(
     need_dx: bool = True,
     out: Sequence[Array | None] | None = None,
 ) -> Gradients:
-    """Gradients of a `gru` call, of either form; arguments as in `lstm_backward`.
+    """Gradients of a `gru` call, of either form.
+
+    Args:
+        ctx, dy, dstate, need_dx, out: as in `lstm_backward`, shapes and dtype included.
+
+    Raises:
+        ValueError: as `lstm_backward`.
 
     >>> one = np.ones((1, 3))
     >>> y, state, ctx = gru(np.ones((1, 3, 1)), (one, one, None), reset_after=False)
@@ -217,7 +223,13 @@ def rnn_backward(
     need_dx: bool = True,
     out: Sequence[Array | None] | None = None,
 ) -> Gradients:
-    """Gradients of an `rnn` call; arguments as in `lstm_backward`.
+    """Gradients of an `rnn` call.
+
+    Args:
+        ctx, dy, dstate, need_dx, out: as in `lstm_backward`, shapes and dtype included.
+
+    Raises:
+        ValueError: as `lstm_backward`.
 
     >>> y, state, ctx = rnn(np.ones((1, 2, 1)), (np.ones((1, 1)), np.ones((1, 1)), None), activation="linear")
     >>> rnn_backward(ctx, np.ones_like(y)).x.ravel().tolist()

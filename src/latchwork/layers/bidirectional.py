@@ -34,14 +34,20 @@ class _Kept(NamedTuple):
 class Bidirectional(SequenceLayer, Wrapper):
     """Reads a sequence in both directions: y of a step has seen what is before it and what is behind it.
 
-    layer: an LSTM, GRU, SimpleRNN or RNN; it serves as a pattern, two layers of its configuration are made.
-    backward_layer: one with go_backwards=True for the way back, None for the same as forward. merge_mode: "concat"
-    (y [..., 2 units]), "sum", "mul", "ave", or None, which returns both. States are the forward layer's, then the
-    backward layer's, in `initial_state` as in what return_state returns: [y, *states], with merge_mode None
-    [y, y_backwards, *states]. Without return_sequences y is of the last step of each direction. Masks and `lw.Ragged`
-    as in the layer. Both directions run at once, on threads of their own where that is faster; a cell in Python runs
-    one direction after the other.
+    States are the forward layer's, then the backward layer's, in `initial_state` as in what return_state returns:
+    [y, *states], with merge_mode None [y, y_backwards, *states]. Without return_sequences y is of the last step of each
+    direction. Masks and `lw.Ragged` as in the layer. Both directions run at once, on threads of their own where that is
+    faster; a cell in Python runs one direction after the other.
     Variables: "bidirectional/forward_lstm/kernel", ..., "bidirectional/backward_lstm/kernel", ...
+
+    Args:
+        layer: An LSTM, GRU, SimpleRNN or RNN; it serves as a pattern, two layers of its configuration are made.
+        merge_mode: "concat" (y [..., 2 units]), "sum", "mul", "ave", or None, which returns both.
+        weights: First values of all variables, the forward layer's first; None: drawn.
+        backward_layer: One with go_backwards=True for the way back; None: the same as forward.
+
+    Raises:
+        ValueError: Another kind of layer, two that do not fit each other, or an unknown merge_mode.
 
     `backward(ctx, dy)` takes dy like the result and returns dx; [dx, *dstates] when forward was given initial states.
 

@@ -16,7 +16,12 @@ class GRU(Recurrent):
     z, r = recurrent_activation(...), h' = z * h + (1 - z) * n. reset_after=True (Keras' default):
     n = activation(x W_n + b_n + r * (h R_n + rb_n)); False, the paper's: n = activation(x W_n + (r * h) R_n + b_n).
     Variables: `kernel` [F, 3 units], `recurrent_kernel` [units, 3 units], `bias` [2, 3 units] (input, recurrent) or
-    [3 units] with reset_after=False; gates in the order z r n. See `Recurrent` for calls and shapes.
+    [3 units] with reset_after=False; gates in the order z r n. Defaults are Keras'; see `Recurrent` for the other
+    arguments, calls and shapes.
+
+    Args:
+        recurrent_activation: Of the gates, by name; None is "linear".
+        reset_after: Which of the two forms.
 
     >>> import numpy as np
     >>> GRU(8)(np.ones((2, 5, 3))).shape

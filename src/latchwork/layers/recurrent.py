@@ -30,17 +30,37 @@ class _Kept(NamedTuple):
 class Recurrent(SequenceLayer):
     """What LSTM, GRU and SimpleRNN share: x [B, T, F] -> y [B, units], or [B, T, units] with return_sequences.
 
+    Args:
+        units: The size of the state, at least 1.
+        activation: Of candidate and output, by name; None is "linear".
+        use_bias: Whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Names or `lw.initializers` objects.
+        return_sequences: y of every step, else of the last.
+        return_state: Return the final states too.
+        go_backwards: Read each sequence from its end; y is in the order read.
+        stateful: In a model, the last states of a batch are the first of the next one, row by row, until
+            `model.reset_states()`; no gradient flows from batch to batch.
+        zero_output_for_mask: y at masked steps is 0.
+        common: What every `Layer` takes.
+
+    Raises:
+        ValueError: An argument out of range, an unknown name, or an argument of Keras' that is not built.
+
     Call: `layer(x, initial_state=None, mask=None, training=False)`. x is an array or a `lw.Ragged`; T may differ from
     call to call. initial_state: a list of arrays [B, units] (LSTM: h, c), zeros by default. mask: bool [B, T] (for a
     Ragged, [N]), True for real steps, of any form. Masked steps are skipped: nothing is computed for them, y is 0
     before the first real step and repeats the last output (zero_output_for_mask: 0) at the others, states are those of
     the last real step. With return_state the result is the list [y, *states].
 
-    stateful: in a model, the last states of a batch are the first of the next one, row by row, until
-    `model.reset_states()`; no gradient flows from batch to batch.
-
     `forward` takes the same arguments; `backward(ctx, dy)` takes dy like y, or the list [dy, *dstates] with
     return_state, and returns dx, or the list [dx, *dstates] when forward was given an initial_state.
+
+    >>> import numpy as np
+    >>> from latchwork.layers import GRU
+    >>> layer = GRU(8, return_sequences=True, return_state=True)
+    >>> y, h = layer(np.ones((2, 5, 3)), initial_state=[np.zeros((2, 8))], mask=np.ones((2, 5), bool))
+    >>> y.shape, h.shape
+    ((2, 5, 8), (2, 8))
     """
 
     unbuilt: ClassVar[dict[str, Any]] = {

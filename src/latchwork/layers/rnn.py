@@ -30,6 +30,13 @@ class RNN(SequenceLayer, Wrapper):
     initial_state, return_state, go_backwards, stateful and zero_output_for_mask are as in `LSTM`; states are one flat
     list. Variables: "rnn/lstm_cell/kernel", ...
 
+    Args:
+        cell: A `Cell`, or a list of them.
+        return_sequences, return_state, go_backwards, stateful, zero_output_for_mask: As in `Recurrent`.
+
+    Raises:
+        ValueError: cell is no cell, is in use elsewhere, or does not say its state_size.
+
     >>> import numpy as np
     >>> from latchwork.layers import GRUCell, LSTMCell
     >>> layer = RNN([LSTMCell(4), GRUCell(5)], return_sequences=True)

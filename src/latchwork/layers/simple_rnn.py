@@ -10,7 +10,8 @@ from latchwork.layers.recurrent import Recurrent
 class SimpleRNN(Recurrent):
     """The plain recurrent network (Elman 1990): h' = activation(x W + h R + b).
 
-    Variables: `kernel` [F, units], `recurrent_kernel` [units, units], `bias` [units]. See `Recurrent` for calls.
+    Variables: `kernel` [F, units], `recurrent_kernel` [units, units], `bias` [units].
+    Defaults are Keras'; see `Recurrent` for arguments, calls and shapes.
 
     >>> import numpy as np
     >>> SimpleRNN(8, activation="relu")(np.ones((2, 5, 3))).shape

@@ -15,6 +15,12 @@ class StackedRNNCells(Wrapper, Cell):
 
     States are one flat list, the first cell's first. Variables: "stacked_rnn_cells/lstm_cell/kernel", ...
 
+    Args:
+        cells: A list of `Cell` objects, each of its own.
+
+    Raises:
+        ValueError: An empty list, or something in it that is no cell or is in use.
+
     >>> import numpy as np
     >>> from latchwork.layers import GRUCell, LSTMCell
     >>> y, states = StackedRNNCells([LSTMCell(4), GRUCell(5)])(np.ones((2, 3)))

@@ -34,9 +34,16 @@ def load_model(path: PathLike) -> Sequential:
     It predicts the same bits, and training goes on with the same bits as if it had never been interrupted: the moments,
     the counts of steps and epochs, and the seed of shuffles and masks come back (a later `lw.set_seed` sets another).
 
-    path: ends in ".safetensors". The file is data, never code: its layers come from a closed list, its fields are
-    checked, nothing is imported by name. Raises OSError where it cannot be read, else ValueError naming the file, the
-    tensor or field, what was expected and what came. The extras are in `model.extras`, a dict.
+    The extras are in `model.extras`, a dict.
+
+    Args:
+        path: Ends in ".safetensors". The file is data, never code: its layers come from a closed list, its fields are
+            checked, nothing is imported by name.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: Anything else that is not right: the message names the file, the tensor or field, what was expected
+            and what came.
 
     >>> import os, tempfile
     >>> import numpy as np
