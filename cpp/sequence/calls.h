@@ -5,7 +5,6 @@
 #include <atomic>
 #include <memory>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "runtime/interrupt.h"
@@ -49,10 +48,11 @@ void run_calls(std::span<const Args> calls) {
       if (call.first > 0) elsewhere.fetch_sub(1, std::memory_order_release);
     }
     // Only the calling thread hears of Ctrl-C: it goes on asking while the other calls run.
-    while (index == 0 && elsewhere.load(std::memory_order_acquire) > 0) {
-      interruption.wanted(true);
-      std::this_thread::yield();
-    }
+    if (index == 0)
+      spin_until([&] {
+        interruption.wanted(true);
+        return elsewhere.load(std::memory_order_acquire) == 0;
+      });
   });
   if (interruption.wanted()) throw Interrupted();
 }

@@ -79,9 +79,9 @@ Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index col
         const bool pair =
             2 * block.width <= panel_columns && slot + 1 < end && chain_of(of_phase, *cell, slot + 1) == chain;
         Panel panel{slot, chain, block.width * (pair ? 2 : 1), slot * block.width, forward_size, 0};
-        const Chain& c = of_phase[static_cast<std::size_t>(chain)];
-        for (int i = 0; i < c.product_count; ++i) {
-          const Operand operand = cell->product[c.products[i]].operand;
+        const Chain& of_panel = of_phase[static_cast<std::size_t>(chain)];
+        for (int i = 0; i < of_panel.product_count; ++i) {
+          const Operand operand = cell->product[of_panel.products[i]].operand;
           const Index length = features(operand) * panel.columns;
           forward_size += length;
           if (operand == Operand::x) panel.x_weights = length;
