@@ -4,9 +4,9 @@
 #include <optional>
 #include <variant>
 
+#include "bindings/compute.h"
 #include "bindings/ndarray.h"
 #include "bindings/sequences.h"
-#include "cpu/float_env.h"
 #include "layers/recurrent.h"
 
 namespace latchwork {
@@ -258,8 +258,7 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
 
   std::unique_ptr<RecurrentContext<T>> context;
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     call.weights = &weights.prepared<T>(training);
     context = recurrent_forward(call, y_data, final, training, plan());
   }
@@ -326,8 +325,7 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
     d_initial.push_back(std::move(made));
   }
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     if (fresh)
       for (const auto& [data, a] :
            {std::pair{g.d_kernel, &(*out)[0]}, {g.d_recurrent_kernel, &(*out)[1]}, {g.d_bias, &(*out)[2]}})
