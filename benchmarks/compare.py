@@ -22,6 +22,7 @@ import platform
 import sys
 from pathlib import Path
 
+import micro
 import report
 import targets
 from latchwork import _core
@@ -61,7 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", default="", help="only rows whose name holds this")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, help="per row (default 5; quick: 0.5)")
-    parser.add_argument("--micro", type=Path, metavar="PROGRAM", help="benchmarks/micro as built: C++ targets too")
+    parser.add_argument("--micro", type=Path, metavar="PROGRAM", help="micro.cpp as built: the targets of C++ too")
     parser.add_argument("--output", type=Path, metavar="NAME", help="writes NAME.json, NAME.md and NAME.png")
     parser.add_argument("--from", type=Path, dest="source", metavar="JSON", help="report on an earlier run")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is not kept")
@@ -76,7 +77,7 @@ def main() -> int:
         run = Run(options.threads, options.seconds or (0.5 if options.quick else 5.0), options.quick, options.rows)
         record = measure(run, options.sections or list(QUICK if options.quick else SECTIONS))
         if options.micro:
-            record["micro"] = targets.run_micro(options.micro)
+            record["micro"] = micro.run(options.micro)
     text = report.markdown(record)
     checks = targets.checks(record) if options.check else []
     text += targets.markdown(checks) if options.check else ""

@@ -99,5 +99,6 @@ int main(int argc, char** argv) {
   std::printf("{\"fma\": %.1f, ", together(threads, multiply_add) / 1e9);
   std::printf("\"L1\": %.1f, \"L2\": %.1f, ", reading(l1 / 2), reading(l2 / 2));
   // Of the shared cache what the private ones cannot hold; of memory what no cache can.
-  std::printf("\"L3\": %.1f, \"memory\": %.1f}\n", reading(std::max(2 * l2, l3 / 4 / threads)), reading(4 * l3 / threads));
+  std::printf("\"L3\": %.1f, \"memory\": %.1f}\n", reading(std::max(2 * l2, l3 / 4 / threads)),
+              reading(4 * l3 / threads));
 }

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from figures import Figures, figures_of, geometric_mean
 from report import table
@@ -35,11 +32,6 @@ class Check:
             if bound is not None and sign * self.measured >= sign * bound:
                 return name
         return "no" if self.must is not None else ""
-
-
-def run_micro(program: Path) -> dict:
-    """The C++ micro-benchmark's figures."""
-    return json.loads(subprocess.run([program, "--json"], check=True, capture_output=True, text=True).stdout)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
