@@ -51,15 +51,11 @@ double product(Index rows, Index terms) {
   std::vector<const float*> row_pointers;
   for (Index r = 0; r < rows; ++r) row_pointers.push_back(operand.data() + r * terms);
   const Segment<float> segment{row_pointers.data(), 0, terms};
-  const ProductArgs<float> args{.rows = rows,
-                                .columns = columns,
-                                .init = nullptr,
-                                .init_stride = 0,
-                                .weights = weights.data(),
-                                .segments = &segment,
-                                .segment_count = 1,
-                                .out = out.data(),
-                                .out_stride = columns};
+  const ProductPanel<float> panel{nullptr, weights.data(), out.data()};
+  ProductArgs<float> args{};
+  args.rows = rows, args.columns = args.out_stride = columns;
+  args.panels = &panel, args.panel_count = 1;
+  args.segments = &segment, args.segment_count = 1;
   return 2e-9 * static_cast<double>(rows * columns * terms) / seconds_of([&] { kernel.product(args); });
 }
 

@@ -8,6 +8,7 @@ namespace latchwork {
 void bind_cpu(py::module_& m);
 void bind_embedding(py::module_& m);
 void bind_model(py::module_& m);
+void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_training(py::module_& m);
@@ -42,6 +43,7 @@ PYBIND11_MODULE(_core, m) {
   latchwork::bind_cpu(m);
   latchwork::bind_embedding(m);
   latchwork::bind_model(m);
+  latchwork::bind_plans(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);
   latchwork::bind_training(m);

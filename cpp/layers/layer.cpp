@@ -84,7 +84,9 @@ struct Layer<T>::Content {
     call.recurrent_activation = recurrent_activation;
     call.x = x.data;
     std::copy(initial.begin(), initial.end(), call.initial);
-    return recurrent_forward(call, y, final.data(), training);
+    call.y = y;
+    std::copy(final.begin(), final.end(), call.final);
+    return std::move(recurrent_forward<T>({&call, 1}, training).front());
   }
 
   const LayerOptions options;
@@ -160,7 +162,7 @@ template <class T>
 void Layer<T>::backward(Recording<T> recording, const LayerGradients<T>& gradients) const {
   if (!recording.content_ || recording.content_->layer != content_.get())
     throw Error("recording must come from this layer's record and be used once");
-  RecurrentGradients<T> g;
+  RecurrentGradients<T> g{recording.content_->context.get()};
   g.dy = gradients.dy;
   std::copy(gradients.d_final.begin(), gradients.d_final.end(), g.d_final);
   g.dx = gradients.dx;
@@ -171,7 +173,7 @@ void Layer<T>::backward(Recording<T> recording, const LayerGradients<T>& gradien
     g.d_bias = content_->bias > 0 ? d + content_->kernel + content_->recurrent_kernel : nullptr;
   }
   content_->prepared(true);
-  recurrent_backward(*recording.content_->context, g);
+  recurrent_backward<T>({&g, 1});
 }
 
 template <class T>

@@ -84,6 +84,13 @@ class Layer:
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
         self.number = 0  # its place there
 
+    def copied(self) -> Any:
+        """A new layer of this configuration, without parameters."""
+        layer = object.__new__(type(self))
+        layer.__dict__.update(self.__dict__)
+        layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
+        return layer
+
     # ---- building -----------------------------------------------------------------------------------------------
 
     @property

@@ -133,6 +133,11 @@ class CoreCell(Cell):
         """A layer that runs this cell over sequences."""
         return type(self).layer_type(**self._arguments, name=self.name, dtype=self.given_dtype, **options)
 
+    def copied(self) -> Any:
+        cell = super().copied()
+        cell.layer = cell.sequence_layer(return_state=True)
+        return cell
+
     def core_cells(self) -> list[CoreCell] | None:
         return [self]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from latchwork import functional
 from latchwork.layers.arena import Initializer
 from latchwork.layers.arguments import as_flag
 from latchwork.layers.dense import activation_name
@@ -26,8 +25,6 @@ class GRU(Recurrent):
 
     unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
     cell, gates = "gru", 3
-    _run = staticmethod(functional.gru)
-    _run_backward = staticmethod(functional.gru_backward)
 
     def __init__(
         self,
@@ -53,7 +50,7 @@ class GRU(Recurrent):
         )  # fmt: skip
         self.recurrent_activation = activation_name(recurrent_activation)
         self.reset_after = as_flag(reset_after, "reset_after", "GRU")
-        self._options.update(recurrent_activation=self.recurrent_activation, reset_after=self.reset_after)
+        self._options["recurrent_activation"] = self.recurrent_activation
 
     def _cell(self) -> str:
         return "gru" if self.reset_after else "gru_reset_before"

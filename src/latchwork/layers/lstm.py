@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import functional
 from latchwork.layers.arena import Initializer
 from latchwork.layers.arguments import as_flag
 from latchwork.layers.base import drawn
@@ -30,8 +29,6 @@ class LSTM(Recurrent):
 
     unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
     cell, gates, state_count = "lstm", 4, 2
-    _run = staticmethod(functional.lstm)
-    _run_backward = staticmethod(functional.lstm_backward)
 
     def __init__(
         self,

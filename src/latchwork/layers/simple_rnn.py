@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from latchwork import functional
 from latchwork.layers.recurrent import Recurrent
 
 
@@ -19,8 +18,6 @@ class SimpleRNN(Recurrent):
     """
 
     cell, gates = "elman", 1
-    _run = staticmethod(functional.rnn)
-    _run_backward = staticmethod(functional.rnn_backward)
 
     def __init__(
         self,

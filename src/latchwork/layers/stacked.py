@@ -34,6 +34,11 @@ class StackedRNNCells(Wrapper, Cell):
             cell.name = next(name for name in names if name not in taken)
             taken.add(cell.name)
 
+    def copied(self) -> Any:
+        stack = super().copied()
+        stack.cells = stack.inner
+        return stack
+
     @property
     def state_sizes(self) -> list[int]:
         return [size for cell in self.cells for size in cell.state_sizes]

@@ -35,6 +35,13 @@ class Wrapper(Layer):
         for layer in inner:
             layer._model = weakref.ref(self)
 
+    def copied(self) -> Any:
+        layer = super().copied()
+        layer.inner = [inner.copied() for inner in self.inner]
+        for inner in layer.inner:
+            inner._model = weakref.ref(layer)
+        return layer
+
     def __setattr__(self, name: str, value: Any) -> None:
         """The place in a model, which numbers random masks, is the inner layers' too."""
         super().__setattr__(name, value)
