@@ -64,6 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="per row (default 5; quick: 0.5)")
     parser.add_argument("--micro", type=Path, metavar="PROGRAM", help="micro.cpp as built: the targets of C++ too")
     parser.add_argument("--output", type=Path, metavar="NAME", help="writes NAME.json, NAME.md and NAME.png")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="writes the tables into docs/performance.md")
     parser.add_argument("--from", type=Path, dest="source", metavar="JSON", help="report on an earlier run")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is not kept")
     return parser.parse_args()
@@ -82,6 +83,8 @@ def main() -> int:
     checks = targets.checks(record) if options.check else []
     text += targets.markdown(checks) if options.check else ""
     print(text)
+    if options.into:
+        report.put(text.replace("\n## ", "\n### "), options.into, "compare")
     if options.output:
         import chart
 

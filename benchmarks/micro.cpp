@@ -42,21 +42,23 @@ Buffer<float> filled(Index n, float value) {
   return made;
 }
 
-// GFLOP/s of one panel's product: [rows, terms] x [terms, panel].
-double product(Index rows, Index terms) {
+// GFLOP/s of so many panels' products at once: [rows, terms] x [terms, panels * panel].
+double product(Index rows, Index terms, Index panels) {
   const ProductKernels<float>& kernel = kernels().f32.product;
   const Index columns = kernel.panel_columns;
-  const Buffer<float> operand = filled(rows * terms, 0.5f), weights = filled(terms * columns, 0.25f);
-  Buffer<float> out(rows * columns);
+  const Buffer<float> operand = filled(rows * terms, 0.5f), weights = filled(panels * terms * columns, 0.25f);
+  Buffer<float> out(panels * rows * columns);
   std::vector<const float*> row_pointers;
   for (Index r = 0; r < rows; ++r) row_pointers.push_back(operand.data() + r * terms);
+  std::vector<ProductPanel<float>> each;
+  for (Index p = 0; p < panels; ++p)
+    each.push_back({nullptr, weights.data() + p * terms * columns, out.data() + p * rows * columns});
   const Segment<float> segment{row_pointers.data(), 0, terms};
-  const ProductPanel<float> panel{nullptr, weights.data(), out.data()};
   ProductArgs<float> args{};
   args.rows = rows, args.columns = args.out_stride = columns;
-  args.panels = &panel, args.panel_count = 1;
+  args.panels = each.data(), args.panel_count = panels;
   args.segments = &segment, args.segment_count = 1;
-  return 2e-9 * static_cast<double>(rows * columns * terms) / seconds_of([&] { kernel.product(args); });
+  return 2e-9 * static_cast<double>(panels * rows * columns * terms) / seconds_of([&] { kernel.product(args); });
 }
 
 // GFLOP/s of one tile of a weight gradient: `terms` rows of a step's gradients summed.
@@ -102,12 +104,17 @@ int main(int argc, char** argv) {
   using namespace latchwork;
   const FloatScope scope;
   set_num_threads(2);
-  const auto separator = [](bool first) { return first ? "" : ", "; };
+  const auto separator = [](bool none) { return none ? "" : ", "; };
   std::printf("{\"isa\": \"%s\", \"products\": [", kernels().isa);
+  bool first = true;
   for (const Index terms : {32, 128, 512})
-    for (const Index rows : {1, 2, 4, 8, 16, 32, 64})
-      std::printf("%s{\"rows\": %d, \"terms\": %d, \"gflops\": %.2f}", separator(terms == 32 && rows == 1),
-                  static_cast<int>(rows), static_cast<int>(terms), product(rows, terms));
+    for (const Index panels : {1, 4})
+      for (const Index rows : {1, 2, 4, 8, 16, 32, 64}) {
+        std::printf("%s{\"rows\": %d, \"terms\": %d, \"panels\": %d, \"gflops\": %.2f}", separator(first),
+                    static_cast<int>(rows), static_cast<int>(terms), static_cast<int>(panels),
+                    product(rows, terms, panels));
+        first = false;
+      }
   std::printf("], \"outers\": [");
   for (const Index terms : {64, 256, 1024})
     std::printf("%s{\"terms\": %d, \"gflops\": %.2f}", separator(terms == 64), static_cast<int>(terms), outer(terms));

@@ -17,7 +17,7 @@ from pathlib import Path
 from latchwork.layers import LSTM
 from latchwork.models import Sequential
 from limits import Limits
-from report import table
+from report import put, table
 
 STEPS = (32, 64, 256, 512)  # H = I of the streaming steps
 
@@ -41,10 +41,10 @@ def markdown(figures: dict, limits: dict) -> str:
         return f"{gflops:.1f} ({gflops / limits['fma']:.0%})"
 
     heights = sorted({each["rows"] for each in figures["products"]})
-    by_terms: dict[int, list[str]] = {}
+    by_size: dict[tuple[int, int], list[str]] = {}
     for each in figures["products"]:
-        by_terms.setdefault(each["terms"], []).append(share(each["gflops"]))
-    products = [[str(terms), *cells] for terms, cells in by_terms.items()]
+        by_size.setdefault((each["terms"], each["panels"]), []).append(share(each["gflops"]))
+    products = [[str(terms), str(panels), *cells] for (terms, panels), cells in by_size.items()]
     outers = [[str(each["terms"]), share(each["gflops"])] for each in figures["outers"]]
     gates = [[cell, *(f"{ns:.3f}" for ns in passes.values())] for cell, passes in limits["gates"].items()]
     steps = [[H, f"{us:.3g}"] for H, us in figures["step_us"].items()]
@@ -52,8 +52,8 @@ def markdown(figures: dict, limits: dict) -> str:
     return "\n".join(
         [
             f"{figures['isa']}, one thread; FMA peak {limits['fma']:.0f} GFLOP/s.\n",
-            "Products of one panel, GFLOP/s (share of peak):\n",
-            table(["terms", *(f"{rows} rows" for rows in heights)], products),
+            "Products, GFLOP/s (share of peak):\n",
+            table(["terms", "panels", *(f"{rows} rows" for rows in heights)], products),
             "Tiles of weight gradients, GFLOP/s (share of peak):\n",
             table(["terms", "one tile"], outers),
             "Pointwise passes, ns a unit:\n",
@@ -69,11 +69,16 @@ def markdown(figures: dict, limits: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=Path, help="micro.cpp as built")
-    figures = run(parser.parse_args().program)
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="writes the tables into docs/performance.md")
+    options = parser.parse_args()
+    figures = run(options.program)
     limits = Limits(1, figures["isa"])
     for _ in range(3):
         limits.measure()
-    print(markdown(figures, limits.record()))
+    text = markdown(figures, limits.record())
+    print(text)
+    if options.into:
+        put(text, options.into, "micro")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from figures import Figures, figures_of, geometric_mean
 from sections import EVEN, PADDED
@@ -15,6 +16,16 @@ KINDS = {"training": "Training: forward, backward with dx", "forward": "Inferenc
 def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def put(text: str, page: Path, mark: str) -> None:
+    """Writes `text` between the page's two comments that name `mark`."""
+    begin, end = f"<!-- begin {mark} -->\n", f"<!-- end {mark} -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{page} must have a line {begin.strip()} and after it {end}")
+    page.write_text(before + begin + text.strip() + "\n" + end + after)
 
 
 def us(measured: dict | None, per: float = 1) -> str:

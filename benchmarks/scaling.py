@@ -13,11 +13,13 @@ import argparse
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from engines import OWN
 from latchwork import _core
-from report import table, us
+from report import put, table, us
 from rows import Row
+from sections import say
 from timing import Call, Measured, side_by_side
 from worker import Worker
 
@@ -36,6 +38,7 @@ PREDICTED = (4, 8, 16, 32)
 def measure(worker: Worker, row: Row, threads: Iterable[int], seconds: float) -> dict[str, Measured]:
     times = side_by_side({str(n): Call(worker, worker.layer(row, n), n) for n in threads}, seconds)
     worker.forget()
+    say(f"{row.name}: " + ", ".join(f"{n} threads {t.us:.4g} us" for n, t in times.items()))
     return times
 
 
@@ -86,16 +89,21 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*SWEEPS, "threads"], default=[*SWEEPS, "threads"])
     parser.add_argument("--threads", type=int, default=2, help="most to measure with")
     parser.add_argument("--seconds", type=float, default=2.0, help="per measurement")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="writes the tables into docs/performance.md")
     options = parser.parse_args()
     worker = Worker(OWN)
     try:
-        for name in options.only:
-            if name == "threads":
-                print(thread_table(worker, options.threads, options.seconds))
-            else:
-                print(sweep(worker, name, options.threads, options.seconds), flush=True)
+        text = "\n".join(
+            thread_table(worker, options.threads, options.seconds)
+            if name == "threads"
+            else sweep(worker, name, options.threads, options.seconds)
+            for name in options.only
+        )
     finally:
         worker.close()
+    print(text)
+    if options.into:
+        put(text, options.into, "scaling")
 
 
 if __name__ == "__main__":
