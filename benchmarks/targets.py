@@ -17,21 +17,21 @@ class Check:
 
     what: str
     measured: float | None
-    must: float | None
+    must: float
     aim: float | None
     less: bool = False  # less is better
     note: str = ""
 
     @property
     def kept(self) -> str:
-        """ "aim", "must", "no", or "" where there is nothing to judge."""
+        """One of: aim, must, no, not measured."""
         if self.measured is None:
-            return ""
+            return "not measured"
         sign = -1 if self.less else 1
         for name, bound in (("aim", self.aim), ("must", self.must)):
             if bound is not None and sign * self.measured >= sign * bound:
                 return name
-        return "no" if self.must is not None else ""
+        return "no"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -158,6 +158,6 @@ def markdown(found: list[Check]) -> str:
 
     lines = []
     for check in found:
-        kept = {"aim": "aim", "must": "must", "no": "**no**", "": "not measured"}[check.kept]
+        kept = "**no**" if check.kept == "no" else check.kept
         lines.append([check.what, text(check.measured), text(check.must), text(check.aim), kept, check.note])
     return "\n## Targets\n\n" + table(["target", "measured", "must", "aim", "kept", "worst row"], lines)
