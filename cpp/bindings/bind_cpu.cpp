@@ -13,7 +13,7 @@ void bind_cpu(py::module_& m) {
   m.def("features", &cpu_features);
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
-  m.def("nanoseconds", [] { return compute_nanoseconds; });
+  m.def("nanoseconds", &compute_nanoseconds);
 }
 
 }  // namespace latchwork

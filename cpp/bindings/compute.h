@@ -11,23 +11,21 @@
 namespace latchwork {
 
 // Of this thread, in Compute scopes, since it began. What a call takes beyond that is Python's share of it.
-inline thread_local std::int64_t compute_nanoseconds = 0;
+std::int64_t compute_nanoseconds() noexcept;
 
 // Computation: the GIL released, the kernels' floating-point environment set, the time counted (two readings of the
 // clock, 40 ns).
 class Compute {
  public:
-  Compute() = default;
+  Compute();
   Compute(const Compute&) = delete;
   Compute& operator=(const Compute&) = delete;
-  ~Compute() { compute_nanoseconds += std::chrono::nanoseconds(Clock::now() - start_).count(); }
+  ~Compute();
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   pybind11::gil_scoped_release release_;
   FloatScope scope_;
-  Clock::time_point start_ = Clock::now();
+  std::chrono::steady_clock::time_point start_;
 };
 
 }  // namespace latchwork
