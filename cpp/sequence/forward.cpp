@@ -28,7 +28,6 @@ ForwardMember<T>::ForwardMember(ForwardCall<T>& call, int index)
       layout_(call.layout),
       cell_(*call.layout.cell),
       batch_(*call.args.batch),
-      kernels_(call.args.weights->table().template of<T>().product),
       rows_(row_share(call.plan, batch_, index)),
       blocks_(block_share(call.plan, layout_, index)),
       units_(unit_share(layout_, blocks_)),
@@ -37,13 +36,8 @@ ForwardMember<T>::ForwardMember(ForwardCall<T>& call, int index)
       intermediate_(rows_.count),
       h_next_(rows_.count),
       hoisted_x_(call.plan.hoist_steps * rows_.count),
-      few_rows_(std::min<Index>(kernels_.tile_rows / 2, rows_.count)) {
-  const Index strip_rows = std::min(call.plan.strip_rows, std::max<Index>(1, rows_.count));
-  const Index strip_width = cell_.slots * layout_.panel_columns, blocks = blocks_.end - blocks_.first;
-  strip_stride_ = cell_.phases > 1 ? rows_.count * strip_width : 0;
-  strip_ =
-      Buffer<T>(strip_stride_ > 0 ? strip_stride_ * blocks : std::max(strip_rows, few_rows_ * blocks) * strip_width);
-  hoisted_ = Buffer<T>(call.plan.hoist_steps * rows_.count * layout_.slot_row());
+      hoisted_(call.plan.hoist_steps * rows_.count * layout_.slot_row()),
+      pass_(*args_.weights, args_.activation, args_.recurrent_activation, blocks_, rows_.count, call.plan.strip_rows) {
   for (Index i = 0; i < rows_.count; ++i)
     intermediate_[i] =
         call.intermediate.size() > 0 ? call.intermediate.data() + rows_.row(i) * layout_.padded_hidden : nullptr;
@@ -78,6 +72,56 @@ void ForwardMember<T>::point_rows(Index t, Index rows) {
     x_[i] = args_.x.row(batch_.sequence(row), t);
     h_previous_[i] = h_before(t, row);
     h_next_[i] = h_row(t, row);
+  }
+}
+
+// The input products of the coming steps, as one taller product. Rows are [step][own row].
+template <class T>
+void ForwardMember<T>::hoist(Index t, Index end) {
+  const Index steps = std::min(call_.plan.hoist_steps, end - t);
+  Index count = 0;
+  for (Index i = 0; i < steps; ++i) {
+    const Index rows = rows_.active(batch_.active(t + i));
+    for (Index r = 0; r < rows; ++r) hoisted_x_[count++] = args_.x.row(batch_.sequence(rows_.row(r)), t + i);
+  }
+  const auto product = args_.weights->table().template of<T>().product.product;
+  const Segment<T> segment{hoisted_x_.data(), 0, layout_.input};
+  for (int phase = 0; phase < cell_.phases; ++phase)
+    for (Index b = blocks_.first; b < blocks_.end; ++b)
+      for (const Panel& panel : layout_.panels_of(phase, b)) {
+        const Index column = layout_.block_offset(layout_.blocks[static_cast<std::size_t>(b)]) + panel.in_block;
+        const ProductPanel<T> out{args_.weights->bias() + column, args_.weights->forward() + panel.weights,
+                                  hoisted_.data() + column};
+        product({.rows = count,
+                 .columns = panel.columns,
+                 .panels = &out,
+                 .panel_count = 1,
+                 .init_stride = 0,
+                 .out_stride = layout_.slot_row(),
+                 .segments = &segment,
+                 .segment_count = panel.x_weights > 0 ? 1 : 0});
+      }
+}
+
+template <class T>
+void ForwardMember<T>::step(Index t, Index rows) {
+  const Index first = rows_.row(0), padded = layout_.padded_hidden;
+  StepRows<T> at{.x = x_.data(), .h_previous = h_previous_.data(), .h_next = h_next_.data()};
+  for (int state = 1; state < cell_.states; ++state) {
+    at.previous[state] = state_rows(t - 1, state, first);
+    at.next[state] = state_rows(t, state, first);
+  }
+  if (args_.records) at.record = args_.records.rows(begin_, t, first, rows_.stride);
+  if (cell_.phases > 1) at.intermediate = {call_.intermediate.data() + first * padded, rows_.stride * padded};
+  at.intermediate_rows = intermediate_.data();
+  if (const Index chunk = call_.plan.hoist_steps; chunk > 0) {
+    Index row = 0;  // [step of the chunk][own row]: those of the steps before t, which may have had more rows
+    for (Index i = t - (t - begin_) % chunk; i < t; ++i) row += rows_.active(batch_.active(i));
+    at.hoisted = hoisted_.data() + row * layout_.slot_row();
+  }
+  for (int phase = 0; phase < cell_.phases; ++phase) {
+    pass_.run(phase, at, 0, rows);
+    if (call_.plan.split == Split::units) call_.barrier.wait();
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "runtime/interrupt.h"
 #include "runtime/thread_team.h"
+#include "sequence/pass.h"
 #include "sequence/run.h"
 
 namespace latchwork {
@@ -39,12 +40,13 @@ class ForwardMember {
   void rerun(Index begin, Index end, bool calling_thread);
 
  private:
-  // forward.cpp: the loop, and where its rows lie.
   void steps(Index end, bool calling_thread);
   void take_initial_states();
   template <class Copy>
   void each_segment_state(Index t, Copy copy);
+  void hoist(Index t, Index end);
   void point_rows(Index t, Index rows);
+  void step(Index t, Index rows);
   void finish_rows(Index t);
   void zero_padding();
   void copy_out(Index row, Index state, const T* values);
@@ -52,21 +54,12 @@ class ForwardMember {
   const T* h_before(Index t, Index row) const;
   Rows<T> state_rows(Index t, int state, Index row) const;
 
-  // forward_step.cpp: one step.
-  void hoist(Index t, Index end);
-  void step(Index t, Index rows);
-  void pass(Index t, int phase, BlockShare blocks, Index row, Index rows);
-  void multiply(Index t, int phase, BlockShare blocks, Index row, Index rows);
-  void apply(Index t, int phase, Index block, T* strip, Index row, Index rows);
-  T* strip_of(BlockShare blocks, Index block, Index row, Index rows);
-
   ForwardCall<T>& call_;
   const int index_;
   const ForwardArgs<T>& args_;
   const Layout& layout_;
   const CellInfo& cell_;
   const Batch& batch_;
-  const ProductKernels<T>& kernels_;
   const RowShare rows_;
   const BlockShare blocks_;
   const UnitShare units_;
@@ -74,9 +67,8 @@ class ForwardMember {
   Buffer<const T*> x_, h_previous_, intermediate_;
   Buffer<T*> h_next_;
   Buffer<const T*> hoisted_x_;  // [hoist_steps * rows]
-  Buffer<T> strip_, hoisted_;
-  Index strip_stride_;    // between the strips of two blocks: 0 unless a later phase reads them again
-  const Index few_rows_;  // so few rows take all blocks at once: the product kernel then has panels to fill its gaps
+  Buffer<T> hoisted_;           // [hoist_steps * rows][slots]
+  StepPass<T> pass_;
 };
 
 }  // namespace latchwork

@@ -26,6 +26,9 @@ class Flatten(Layer):
     unbuilt: ClassVar[dict[str, Any]] = {**Layer.unbuilt, "data_format": None}
     fixes_steps = True
 
+    def __init__(self, **common: Any) -> None:  # a signature of its own: what files describe
+        super().__init__(**common)
+
     def y_shape(self, x_shape: Shape) -> Shape:
         sizes = [size for size in x_shape if size is not None]
         return (math.prod(sizes) if len(sizes) == len(x_shape) else None,)

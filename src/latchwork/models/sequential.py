@@ -16,6 +16,7 @@ from latchwork.layers.input import Input
 from latchwork.models import saving
 from latchwork.models.batches import Rows
 from latchwork.models.saving import PathLike
+from latchwork.models.session import Session
 from latchwork.models.summary import summarize
 from latchwork.models.trainer import Trainer
 from latchwork.ragged import Ragged
@@ -253,6 +254,25 @@ class Sequential(Trainer):
         Raises OSError or ValueError, the weights unchanged.
         """
         saving.load_weights(self, path)
+
+    def session(self, n: int = 1) -> Session:
+        """`n` streams of single time steps: `y = session.step(x)`, `session.reset()`, `session.state`.
+
+        For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards, cells
+        of your own, nor Flatten of a whole sequence. In a session every recurrent layer carries its states on, stateful
+        or not. Its weights are those of now. Raises ValueError naming the layer that cannot step.
+
+        >>> import numpy as np
+        >>> from latchwork.layers import LSTM, Dense
+        >>> model = Sequential([LSTM(8, input_shape=(None, 2)), Dense(1)])
+        >>> x = np.ones((1, 3, 2), np.float32)
+        >>> session = model.session()
+        >>> for t in range(3):
+        ...     y = session.step(x[:, t])
+        >>> bool((y == model.predict(x)).all()), list(session.state)
+        (True, ['lstm/h', 'lstm/c'])
+        """
+        return Session(self, n)
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers, their output shapes and parameters: line by line through `print_fn`, or to stdout."""
