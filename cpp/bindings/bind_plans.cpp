@@ -1,4 +1,4 @@
-// Plans, for tests: which there are, and one forced on every call.
+// Plans, for tests and benchmarks: which there are, one forced on every call, what the cost table says.
 #include "bindings/plans.h"
 
 #include <optional>
@@ -35,6 +35,15 @@ void bind_plans(py::module_& m) {
       py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"), py::arg("hidden"),
       py::arg("threads"),
       "For tests: (members, split, strip_rows, hoist_steps) of every plan a call of this size may use.");
+  m.def(
+      "plan_cost",
+      [](const std::string& cell, Index batch, Index steps, Index input, Index hidden, int threads) {
+        const Kernels<float>& k = kernels().f32;
+        const Layout layout(*k.cells[cell_of(cell)]->info, input, hidden, k.product.panel_columns, k.product.lanes);
+        return plan_cost({batch, steps, &layout, sizeof(float)}, threads);
+      },
+      py::arg("cell"), py::arg("batch"), py::arg("steps"), py::arg("input"), py::arg("hidden"), py::arg("threads"),
+      "Of a float32 forward call by the plan's cost table, in multiply-adds of one core at its peak.");
   m.def(
       "force_plan",
       [](const std::optional<std::tuple<int, std::string, Index, Index>>& p) {

@@ -3,10 +3,10 @@
 #include <set>
 #include <tuple>
 
+#include "bindings/compute.h"
 #include "bindings/plans.h"
 #include "bindings/recurrent_context.h"
 #include "bindings/sequences.h"
-#include "cpu/float_env.h"
 
 namespace latchwork {
 namespace {
@@ -78,8 +78,7 @@ py::list forward(const std::vector<GivenCall>& given, bool training) {
   std::vector<Forward<T>> made(given.begin(), given.end());
   std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     std::vector<RecurrentCall<T>> calls;
     for (Forward<T>& f : made) {
       f.call.weights = &f.weights->template prepared<T>(training);
@@ -191,8 +190,7 @@ template <class T>
 py::list backward(const std::vector<GivenGradients>& given) {
   std::vector<Backward<T>> made(given.begin(), given.end());
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     std::vector<RecurrentGradients<T>> calls;
     for (const Backward<T>& b : made) {
       b.ctx->weights().template prepared<T>(true);

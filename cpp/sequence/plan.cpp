@@ -65,6 +65,8 @@ Choice choose(const PlanShape& s, int threads) {
 
 Plan choose_plan(const PlanShape& s, int threads) { return choose(s, threads).plan; }
 
+double plan_cost(const PlanShape& s, int threads) { return choose(s, threads).time; }
+
 std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads) {
   const int share = calls.size() > 1 ? threads / static_cast<int>(calls.size()) : 0;
   if (share == 0) return {};

@@ -30,6 +30,9 @@ struct PlanShape {
 // The choice, by the cost table in plan.cpp. members <= threads.
 Plan choose_plan(const PlanShape& shape, int threads);
 
+// What the cost table says that plan takes forward, in FMAs of one core at its peak.
+double plan_cost(const PlanShape& shape, int threads);
+
 // Plans for independent calls that run side by side, each on its share of the threads. None: one call after the other,
 // on all threads, takes less.
 std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads);
