@@ -3,76 +3,85 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-# ONNX Runtime's worker spins for more than 20 ms after a call: with shorter pauses the next one had one core of two.
-PAUSE = 0.1
+from arrays import check
+from rows import Row
+from worker import Turn, Worker
+
+ROUNDS = 5  # at least
+FLOAT32 = 1e-4  # of the largest value: float32 sums in other orders
+ALONE_BELOW = 2e9  # FLOPs of a call that may be faster on one thread: some milliseconds
+
+
+@dataclass
+class Call:
+    """Something one engine has prepared."""
+
+    worker: Worker
+    number: int
+    threads: int
+
+    def turn(self) -> Turn:
+        return self.worker.turn(self.number)
 
 
 @dataclass
 class Measured:
-    """Milliseconds of one call: the median over the rounds, and half the distance between the quartiles in percent."""
+    """Microseconds of one call: the median of the rounds; half the distance between the quartiles, in percent."""
 
-    median: float
+    us: float
     spread: float
     rounds: int
+    threads: int
+    inside_us: float  # by the engine's own counter; 0: it has none
 
 
-def side_by_side(contestants: dict[str, Callable[[], object]], seconds: float) -> dict[str, Measured]:
-    """Times each contestant in turn, round after round, for about `seconds` in all.
-
-    Before its turn a contestant runs twice untimed, after a pause in which the threads of the one before stop spinning;
-    fast calls are repeated within a turn until the turn takes some milliseconds.
-    """
-    repeats: dict[str, int] = {}
-    for name, call in contestants.items():
-        call()
-        start = time.perf_counter()
-        call()
-        repeats[name] = max(1, int(0.004 / max(time.perf_counter() - start, 1e-7)))
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
+def side_by_side(calls: dict[str, Call], seconds: float) -> dict[str, Measured]:
+    """Turns of every call, round after round, for about `seconds` in all; each round begins with another one."""
+    turns: dict[str, list[Turn]] = {name: [] for name in calls}
+    names = list(calls)
     end = time.perf_counter() + seconds
-    while len(samples[next(iter(samples))]) < 5 or time.perf_counter() < end:
-        for name, call in contestants.items():
-            time.sleep(PAUSE)
-            call()
-            call()
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                call()
-            samples[name].append((time.perf_counter() - start) / repeats[name] * 1e3)
-    return {name: _summary(values) for name, values in samples.items()}
+    while len(turns[names[0]]) < ROUNDS or time.perf_counter() < end:
+        for name in names:
+            turns[name].append(calls[name].turn())
+        names.append(names.pop(0))
+    return {name: _summary(turns[name], calls[name].threads) for name in calls}
 
 
-def _summary(values: list[float]) -> Measured:
-    low, median, high = statistics.quantiles(values, n=4)
-    return Measured(median, (high - low) / 2 / median * 100, len(values))
+def _summary(turns: list[Turn], threads: int) -> Measured:
+    low, median, high = statistics.quantiles([t.seconds for t in turns], n=4)
+    inside = statistics.median(t.inside for t in turns)
+    return Measured(median * 1e6, (high - low) / 2 / median * 100, len(turns), threads, inside * 1e6)
 
 
-class FmaPeak:
-    """GFLOP/s of float32 fused multiply-adds on `threads` threads: fma_peak.cpp, compiled for this processor."""
+def prepare(workers: list[Worker], row: Row, threads: int) -> dict[str, Call]:
+    """A row in every engine that has it, the results compared: the first worker is the one to agree with.
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._folder = tempfile.TemporaryDirectory()
-        self._program = str(Path(self._folder.name) / "fma_peak")
-        source = str(Path(__file__).parent / "fma_peak.cpp")
-        flags = ["-O3", "-march=native", "-std=c++20", "-pthread"]
-        subprocess.run(["c++", *flags, source, "-o", self._program], check=True)
-        self.samples: list[float] = []
+    Peers get the thread count, 1 or `threads`, that is faster in three short turns; the first worker has `threads`.
+    """
+    calls: dict[str, Call] = {}
+    for i, worker in enumerate(workers):
+        counts = {threads} if i == 0 or row.flops > ALONE_BELOW else {1, threads}
+        try:
+            calls[worker.engine.name] = best([Call(worker, worker.layer(row, n), n) for n in sorted(counts)])
+        except NotImplementedError:
+            continue
+    agree(calls)
+    return calls
 
-    def measure(self) -> float:
-        """One more sample; returns it."""
-        command = [self._program, str(self._threads), "0.1"]
-        self.samples.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        return self.samples[-1]
 
-    @property
-    def gflops(self) -> float:
-        """The best sample: a peak is what the machine can do when left alone."""
-        return max(self.samples)
+def best(calls: list[Call]) -> Call:
+    """The fastest in three short turns."""
+    if len(calls) == 1:
+        return calls[0]
+    return min(calls, key=lambda call: min(call.turn().seconds for _ in range(3)))
+
+
+def agree(calls: dict[str, Call], tolerance: float = FLOAT32) -> None:
+    """Raises unless all compute what the first does."""
+    first, *others = calls
+    ours = calls[first].worker.results(calls[first].number)
+    for name in others:
+        check(ours, calls[name].worker.results(calls[name].number), name, tolerance)

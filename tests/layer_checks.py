@@ -1,8 +1,9 @@
-"""What the tests of layers share: built layers, bits, gradients against finite differences."""
+"""What the tests of layers share: built layers, bits, gradients against finite differences, a user's cell."""
 
 import numpy as np
 
 import latchwork as lw
+from latchwork.layers import Cell
 
 RNG = np.random.default_rng(0)
 
@@ -54,3 +55,35 @@ def check_gradients(layer, x, **call):
         assert abs(gradient - differences(value, array)).max() < 1e-8
     for variable in layer.variables:
         assert abs(variable.gradient - differences(value, variable.value)).max() < 1e-8, variable.name
+
+
+class Forgetful(Cell):
+    """A user's cell: h' = x W + b + 0.1 h^2 + 0.3 s, s' = 0.5 s + h', y = (h', h)."""
+
+    def __init__(self, units, **common):
+        super().__init__(**common)
+        self.units = units
+
+    @property
+    def state_size(self):
+        return [self.units, self.units]
+
+    @property
+    def output_size(self):
+        return 2 * self.units
+
+    def create(self, features):
+        self.kernel = self.add_weight((features, self.units), "glorot_uniform", "kernel")
+        self.bias = self.add_weight((self.units,), "zeros", "bias")
+
+    def forward(self, x, states, training=False):
+        h, s = states
+        new = x @ self.kernel.value + self.bias.value + 0.1 * h * h + 0.3 * s
+        return np.concatenate([new, h], axis=1), [new, 0.5 * s + new], (x, h)
+
+    def backward(self, ctx, dy, dstates):
+        x, h = ctx
+        d_new = dy[:, : self.units] + dstates[0] + dstates[1]
+        self.kernel.gradient += x.T @ d_new
+        self.bias.gradient += d_new.sum(axis=0)
+        return d_new @ self.kernel.value.T, [0.2 * h * d_new + dy[:, self.units :], 0.5 * dstates[1] + 0.3 * d_new]

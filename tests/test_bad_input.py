@@ -83,7 +83,7 @@ LAYERS = {
     ),
     "dy count": (
         lambda: (layer := LSTM(3, return_state=True)).backward(layer.forward(X)[1], np.zeros((8, 3))),
-        "lstm: dy must be a list of 3",
+        "lstm: dy must be 3 arrays, as forward returned, got 1",
     ),
     "dy shape": (lambda: (layer := lstm()).backward(layer.forward(X)[1], np.zeros((8, 4))), "dy"),
     "dy of activation": (

@@ -164,7 +164,7 @@ def bidirectional(**options):
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: Bidirectional(Dense(3)), "Bidirectional: layer must be an LSTM, GRU or SimpleRNN, got <Dense"),
+        (lambda: Bidirectional(Dense(3)), "Bidirectional: layer must be an LSTM, GRU, SimpleRNN or RNN, got <Dense"),
         (lambda: bidirectional(backward_layer=3), "Bidirectional: backward_layer must be an LSTM"),
         (lambda: bidirectional(merge_mode="add"), "unknown merge_mode 'add'"),
         (lambda: bidirectional(backward_layer=LSTM(3)), "backward_layer have go_backwards=True"),

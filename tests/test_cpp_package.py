@@ -13,6 +13,7 @@ import pytest
 import latchwork
 
 CONSUMER = Path(__file__).parent / "consumer"
+MODEL = Path(__file__).parent / "cpp" / "data" / "model.safetensors"
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
@@ -39,7 +40,7 @@ def test_entry_point_for_builds_of_wheels() -> None:
 def test_consumer_with_cmake(tmp_path: Path) -> None:
     run("cmake", "-S", str(CONSUMER), "-B", str(tmp_path), f"-Dlatchwork_DIR={option('--cmakedir')}")
     run("cmake", "--build", str(tmp_path))
-    assert "consumer: good" in run(str(tmp_path / "consumer"))
+    assert "consumer: good" in run(str(tmp_path / "consumer"), str(MODEL))
 
 
 @pytest.mark.skipif(not shutil.which("pkg-config") or not shutil.which("c++"), reason="needs pkg-config and c++")
@@ -48,4 +49,4 @@ def test_consumer_with_pkg_config(tmp_path: Path) -> None:
     flags = run("pkg-config", f"--with-path={folder}", "--cflags", "--libs", "latchwork").split()
     program = tmp_path / "consumer"
     run("c++", "-std=c++20", "-O1", str(CONSUMER / "main.cpp"), *flags, "-o", str(program))
-    assert "consumer: good" in run(str(program))
+    assert "consumer: good" in run(str(program), str(MODEL))

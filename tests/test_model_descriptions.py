@@ -10,7 +10,22 @@ from safetensors.numpy import load_file, save_file
 
 from latchwork import _core
 from latchwork.data import StandardScaler
-from latchwork.layers import GRU, LSTM, Dense, Dropout
+from latchwork.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GRUCell,
+    Input,
+    LSTMCell,
+    Masking,
+    RepeatVector,
+    TimeDistributed,
+)
 from latchwork.models import Sequential, load_model
 
 
@@ -20,6 +35,27 @@ def path(tmp_path):
     model.compile("adam", "mse", ["mae"])
     model.fit(np.ones((3, 4, 2)), np.ones((3, 1)), verbose=0)
     model.save(tmp_path / "m.safetensors", extras={"x": StandardScaler().fit(np.ones((3, 2)))})
+    return tmp_path / "m.safetensors"
+
+
+@pytest.fixture
+def nested(tmp_path):
+    model = Sequential([
+        Input((4, 2)),
+        Masking(-1.0),
+        Bidirectional(LSTM(3, return_sequences=True)),
+        TimeDistributed(Dense(4)),
+        RNN([LSTMCell(3), GRUCell(3)], return_sequences=True),
+        Flatten(),
+        RepeatVector(2),
+    ])  # fmt: skip
+    model.save(tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    Sequential([Input((None,)), Embedding(5, 3, mask_zero=True), GRU(2)]).save(tmp_path / "m.safetensors")
     return tmp_path / "m.safetensors"
 
 
@@ -148,6 +184,160 @@ PYTHON = {
     "scales and means": (lambda m, t: t.update({"extras.x.mean_": np.ones(3)}), "as many scales as means"),
     "extras of nobody": (without("extras"), "tensor 'extras.x.mean_' belongs to nothing"),
 }
+
+
+def inside(index, *keys, **fields):
+    """Changes of a description within layer `index`."""
+
+    def change(m, t):
+        at = m["model"]["layers"][index]
+        for key in keys:
+            at = at[key]
+        at.update(fields)
+
+    return change
+
+
+def removed(index, *keys):
+    return without("model", "layers", index, *keys)
+
+
+def deep(levels):
+    """A file whose TimeDistributed hold each other `levels` deep."""
+
+    def change(m, t):
+        for _ in range(levels):
+            m["model"]["layers"][2] = {**m["model"]["layers"][2], "layer": m["model"]["layers"][2]}
+
+    return change
+
+
+MASK = {"class": "Masking", "name": "m", "trainable": True, "mask_value": 0.0}
+MASKING, BOTH_WAYS, STEPS, STACK, FLATTEN, REPEAT = range(6)
+
+# Nested descriptions, refused by both; each message names the place.
+NESTED = {
+    "mask_value a text": (inside(MASKING, mask_value="no"), "mask_value must be"),
+    "mask_value whole": (inside(MASKING, mask_value=1), "mask_value must be"),
+    "mask_value null": (inside(MASKING, mask_value=None), "mask_value must be"),
+    "no layer": (removed(BOTH_WAYS, "layer"), "layer must be there"),
+    "no backward_layer": (removed(BOTH_WAYS, "backward_layer"), "backward_layer must be there"),
+    "backward_layer null": (inside(BOTH_WAYS, backward_layer=None), "backward_layer must be an object"),
+    "layer a text": (inside(BOTH_WAYS, layer="LSTM"), "layer must be an object"),
+    "layer a list": (inside(STEPS, layer=[]), "layer"),
+    "merge_mode": (inside(BOTH_WAYS, merge_mode="max"), "merge_mode"),
+    "two outputs": (inside(BOTH_WAYS, merge_mode=None), "merge_mode|outputs"),
+    "merge_mode a number": (inside(BOTH_WAYS, merge_mode=1), "merge_mode"),
+    "weights": (inside(BOTH_WAYS, weights=None), "no field is named"),
+    "a field inside": (inside(BOTH_WAYS, "layer", unroll=False), "layer.*no field is named 'unroll'"),
+    "a field missing inside": (removed(BOTH_WAYS, "backward_layer", "units"), "backward_layer.*units must be there"),
+    "units inside": (inside(BOTH_WAYS, "layer", units=3.0), "units must be"),
+    "a class inside": (inside(BOTH_WAYS, "layer", **{"class": "Dense"}), "layer"),
+    "an unknown class inside": (inside(STEPS, "layer", **{"class": "os"}), "layer: class must be one of"),
+    "a cell for a layer": (inside(STEPS, "layer", **{"class": "LSTMCell"}), "layer: class must be one of"),
+    "forwards backwards": (inside(BOTH_WAYS, "layer", go_backwards=True), "go_backwards|forwards"),
+    "backwards forwards": (inside(BOTH_WAYS, "backward_layer", go_backwards=False), "go_backwards"),
+    "sequences one way": (inside(BOTH_WAYS, "layer", return_sequences=False), "return_sequences|backward_layer"),
+    "sequences the other way": (inside(BOTH_WAYS, "backward_layer", return_sequences=False), "return_sequences"),
+    "states inside": (inside(BOTH_WAYS, "layer", return_state=True), "return_state"),
+    "stateful one way": (inside(BOTH_WAYS, "layer", stateful=True), "stateful|backward_layer"),
+    "silent one way": (inside(BOTH_WAYS, "layer", zero_output_for_mask=True), "zero_output_for_mask|backward_layer"),
+    "one name for both": (inside(BOTH_WAYS, "backward_layer", name="forward_lstm"), "forward_lstm|name"),
+    "another name": (inside(BOTH_WAYS, "layer", name="lstm"), "layer|no such tensor"),
+    "a name with a slash": (inside(STEPS, "layer", name="a/b"), "without '/'"),
+    "no name inside": (inside(STEPS, "layer", name=""), "name"),
+    "trainable inside": (inside(STEPS, "layer", trainable=None), "trainable must be"),
+    "outputs of a step": (inside(STEPS, layer=MASK), "x must be"),
+    "a layer for a cell": (inside(STACK, "cell", **{"class": "LSTM"}), "cell: class must be one of LSTMCell"),
+    "cell null": (inside(STACK, cell=None), "cell"),
+    "no cell": (removed(STACK, "cell"), "cell must be there"),
+    "no cells": (inside(STACK, "cell", cells=[]), "cells"),
+    "cells an object": (inside(STACK, "cell", cells={}), "cells"),
+    "a cell a text": (inside(STACK, "cell", cells=["LSTMCell"]), "cells.*must be an object"),
+    "a cell's field": (inside(STACK, "cell", "cells", 0, go_backwards=True), "cells.*no field is named 'go_backwards'"),
+    "a cell's units": (inside(STACK, "cell", "cells", 0, units=4), "lstm_cell/kernel"),
+    "cells of one name": (inside(STACK, "cell", "cells", 1, name="lstm_cell"), "cell"),
+    "a cell of another kind": (inside(STACK, "cell", "cells", 1, reset_after=False), "gru_cell/bias"),
+    "a field of Flatten": (inside(FLATTEN, data_format=None), "no field is named"),
+    "n": (inside(REPEAT, n=0), "n must be"),
+    "n whole": (inside(REPEAT, n=2.0), "n must be"),
+    "order": (lambda m, t: m["model"]["layers"].reverse(), "x must be"),
+    "steps unknown": (lambda m, t: [m["model"].update(input_shape=[None, 2]), m["model"]["layers"].append(
+        {"class": "Dense", "name": "d", "trainable": True, "units": 1, "activation": "linear", "use_bias": True})],
+        "feature size"),
+    "deep": (deep(40), "at most 32 levels"),
+    "deeper than its axes": (deep(10), "x must be"),
+    "a tensor more": (lambda m, t: t.update({"bidirectional/kernel": np.ones(1, "f")}), "bidirectional/kernel"),
+    "a tensor less": (lambda m, t: t.pop("rnn/stacked_rnn_cells/gru_cell/bias"), "gru_cell/bias"),
+}  # fmt: skip
+
+EMBEDDING = {
+    "input_dim": (inside(0, input_dim=6), "embedding/embeddings"),
+    "input_dim 0": (inside(0, input_dim=0), "input_dim must be"),
+    "output_dim": (inside(0, output_dim=4), "embedding/embeddings"),
+    "output_dim a text": (inside(0, output_dim="3"), "output_dim must be"),
+    "mask_zero": (inside(0, mask_zero=1), "mask_zero must be"),
+    "weights": (inside(0, weights=None), "no field is named"),
+    "large": (inside(0, input_dim=2**40, output_dim=2**40), "embedding"),
+}
+
+
+def both_refuse(path, message):
+    for read in (load_model, lambda p: _core.Model(os.fsencode(p))):
+        with pytest.raises(ValueError, match=message if read is load_model else r"m\.safetensors") as caught:
+            read(path)
+        assert "m.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_refused(name, nested):
+    change, message = NESTED[name]
+    rewritten(nested, change)
+    both_refuse(nested, message)
+
+
+@pytest.mark.parametrize("name", EMBEDDING)
+def test_embedding_refused(name, tokens):
+    change, message = EMBEDDING[name]
+    rewritten(tokens, change)
+    both_refuse(tokens, message)
+
+
+@pytest.mark.parametrize(
+    ("layer", "keys", "name"),
+    [
+        (lambda: RNN([LSTMCell(2), LSTMCell(2)]), ("cell", "cells", 1), "stacked_rnn_cells/lstm_cell_1"),
+        (lambda: Bidirectional(LSTM(2)), ("backward_layer",), "backward_lstm"),
+    ],
+)
+def test_two_of_one_name_share_no_weights(layer, keys, name, tmp_path):
+    """Even where the tensors of the other are gone."""
+    made, path = layer(), tmp_path / "m.safetensors"
+    Sequential([Input((None, 2)), made]).save(path)
+    first = made.variables[0].key.split("/")[-2]
+
+    def change(m, t):
+        inside(0, *keys, name=first)(m, t)
+        for key in [key for key in t if f"/{name}/" in key]:
+            del t[key]
+
+    rewritten(path, change)
+    both_refuse(path, "cell|layer")
+
+
+def test_cpp_names_the_place(nested):
+    rewritten(nested, inside(STACK, "cell", "cells", 1, activation="tahn"))
+    place = 'layer "rnn": cell "stacked_rnn_cells": cells "gru_cell": activation must be one of'
+    with pytest.raises(ValueError, match=place):
+        _core.Model(os.fsencode(nested))
+    with pytest.raises(ValueError, match=r"layers\[3\]: cell: cells\[1\]: unknown activation 'tahn'"):
+        load_model(nested)
+
+
+def test_nested_unchanged(nested):
+    rewritten(nested, lambda m, t: None)
+    x = np.ones((2, 4, 2), np.float32)
+    assert np.array_equal(load_model(nested).predict(x), _core.Model(os.fsencode(nested)).predict(x))
 
 
 def test_unchanged(path):

@@ -1,7 +1,6 @@
 """save, load_model, save_weights, load_weights: the same bits again, here and in C++, and training that goes on."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,25 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import latchwork as lw
-from latchwork import _core, layers, losses, metrics, optimizers
+from latchwork import losses, metrics, optimizers
 from latchwork.data import StandardScaler
-from latchwork.layers import GRU, LSTM, Activation, Dense, Dropout, Input, SimpleRNN
+from latchwork.layers import (
+    LSTM,
+    RNN,
+    Bidirectional,
+    Cell,
+    Dense,
+    Dropout,
+    GRUCell,
+    Input,
+    LSTMCell,
+    Masking,
+    TimeDistributed,
+)
 from latchwork.models import Sequential, load_model
-from latchwork.models.saving import LAYERS
+from model_stacks import STEPS, TOKENS, X, Y, in_cpp, same, whole
 
 DATA = Path(__file__).parent / "cpp" / "data"
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(70, 6, 2)).astype(np.float32)
-Y = RNG.random(size=(70, 3)).astype(np.float32)
-
-STACKS = {
-    "LSTM": lambda: [LSTM(5)],
-    "LSTM, other activations": lambda: [LSTM(17, "relu", "hard_sigmoid", use_bias=False), Dense(3)],
-    "GRU": lambda: [GRU(5, return_sequences=True), GRU(4, reset_after=False)],
-    "SimpleRNN": lambda: [SimpleRNN(33, activation=None, go_backwards=True)],
-    "Dense": lambda: [Dense(7, "softplus"), Dropout(0.25, seed=2**64 - 1), Dense(3, "softmax", use_bias=False)],
-    "Activation": lambda: [LSTM(3, return_sequences=True, name="mine"), Activation("softmax"), Activation("elu")],
-    "frozen": lambda: [LSTM(4, trainable=False), Dense(3)],
-}
 
 
 @pytest.fixture
@@ -47,49 +45,13 @@ def trained(optimizer="adam", loss="mse", epochs=2, dtype=None, **options):
     return model
 
 
-def same(a, b):
-    return len(a) == len(b) and all(
-        (u.dtype, u.shape, u.tobytes()) == (v.dtype, v.shape, v.tobytes()) for u, v in zip(a, b, strict=True)
-    )
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", STACKS)
-def test_same_bits_here_and_in_cpp(name, dtype, path):
-    model = Sequential([Input((None, 2)), *STACKS[name]()], dtype=dtype, name="N")
-    x = X.astype(dtype)
-    y = model.predict(x)
-    model.save(path)
-    loaded, native = load_model(path), _core.Model(os.fsencode(path))
-    assert same([loaded.predict(x), native.predict(x)], [y, y])
-    assert same(loaded.get_weights(), model.get_weights())
-    assert [v.name for v in loaded.variables] == [v.name for v in model.variables]
-    assert (loaded.name, loaded.dtype) == (model.name, model.dtype)
-    assert [layer.trainable for layer in loaded.layers] == [layer.trainable for layer in model.layers]
-    before = path.read_bytes()
-    loaded.save(path)
-    assert path.read_bytes() == before
-    assert native.predict(x[:0]).shape == (0, *y.shape[1:])
-    if any(getattr(layer, "go_backwards", False) for layer in model.layers):
-        with pytest.raises(ValueError, match="go_backwards"):
-            native.streams(1)
-        return
-    streams = native.streams(len(x))
-    for t in range(x.shape[1]):
-        step = native.step(streams, np.ascontiguousarray(x[:, t]))
-        assert same([step], [y[:, t]] if y.ndim == 3 else [model.predict(x[:, : t + 1])])
-
-
-def test_every_layer_is_tried():
-    used = {type(layer).__name__ for make in STACKS.values() for layer in make()}
-    assert used == set(LAYERS)
-    assert set(LAYERS) <= set(layers.__all__)
-
-
-def test_the_committed_model():
+@pytest.mark.parametrize("name", ["model", "nested", "tokens"])
+def test_the_committed_models(name):
     """What tests/cpp/test_model.cpp reads; tests/cpp/make_model_data.py makes it."""
-    data = load_file(DATA / "model_data.safetensors")
-    assert same([load_model(DATA / "model.safetensors").predict(data["x"])], [data["y"]])
+    saved = load_file(DATA / f"{name}_data.safetensors")
+    model = load_model(DATA / f"{name}.safetensors")
+    ragged = lw.Ragged(saved["ragged_x"], [0, *np.cumsum(saved["lengths"].astype(int))])
+    assert same([whole(model, saved["x"]), whole(model, ragged)], [saved["y"], saved["ragged_y"]])
 
 
 def test_tensors_and_metadata_by_name(path):
@@ -129,6 +91,32 @@ def test_training_goes_on_with_the_same_bits(name, path):
     assert list(resumed.history) == ["loss", "mse", "binary_accuracy"]
     assert same(again.get_weights(), model.get_weights())
     assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
+def test_training_of_nested_layers_goes_on(path):
+    model = Sequential([
+        Input((6, 2)),
+        Masking(),
+        Bidirectional(LSTM(4, return_sequences=True)),
+        TimeDistributed(Dense(5)),
+        RNN([GRUCell(4), LSTMCell(3)], trainable=False),
+        Dense(3),
+    ])  # fmt: skip
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(STEPS, Y, epochs=2, verbose=0)
+    model.save(path, extras={"x": StandardScaler().fit(X)})
+    names = [v.name for v in model.variables]
+    assert names[0] == "bidirectional/forward_lstm/kernel"
+    assert {"time_distributed/dense/bias", "rnn/stacked_rnn_cells/lstm_cell/kernel"} < set(names)
+    flat = load_file(path)["optimizer.momentum"]
+    assert same([flat], [model._compiled.optimizer.slots["momentum"]])
+    again = load_model(path)
+    assert again.fit(STEPS, Y, epochs=2, verbose=0).history == model.fit(STEPS, Y, epochs=2, verbose=0).history
+    assert same(again.get_weights(), model.get_weights())
+    model.save_weights(path)
+    again.fit(STEPS, Y, verbose=0)
+    again.load_weights(path)
+    assert same([again.predict(STEPS)], [model.predict(STEPS)])
 
 
 def test_a_seed_set_after_loading_counts(path):
@@ -261,6 +249,10 @@ class OwnLSTM(LSTM):
     pass
 
 
+class OwnCell(Cell):
+    state_size = 3
+
+
 class OwnLoss(losses.MeanSquaredError):
     pass
 
@@ -268,6 +260,19 @@ class OwnLoss(losses.MeanSquaredError):
 def test_what_no_file_can_hold(path):
     with pytest.raises(ValueError, match=r"OwnLSTM 'own_lstm'.* cannot be saved: a file holds .*LSTM"):
         Sequential([OwnLSTM(3, input_shape=(6, 2))]).save(path)
+    for around in (RNN(OwnCell()), RNN([LSTMCell(3), OwnCell()])):
+        with pytest.raises(ValueError, match=r"OwnCell 'own_cell'.*: a file holds LSTMCell, .* and no classes"):
+            Sequential([Input((6, 2)), around]).save(path)
+    with pytest.raises(ValueError, match=r"OwnLSTM 'own_lstm'.* cannot be saved"):
+        Sequential([Input((6, 4, 2)), TimeDistributed(OwnLSTM(3))]).save(path)
+    for several in (LSTM(3, return_state=True), Bidirectional(LSTM(3), None)):
+        with pytest.raises(ValueError, match="several outputs cannot be saved"):
+            Sequential([Input((6, 2)), several]).save(path)
+    deep = Dense(3)
+    for _ in range(40):
+        deep = TimeDistributed(deep)
+    with pytest.raises(ValueError, match="too many levels"):
+        Sequential([Input((*[2] * 40, 3)), deep]).save(path)
     with pytest.raises(ValueError, match="say the input's shape"):
         Sequential([LSTM(3)]).save(path)
     model = Sequential([LSTM(3, input_shape=(6, 2))])
@@ -280,15 +285,21 @@ def test_what_no_file_can_hold(path):
     assert not path.exists()
 
 
-@given(position=st.integers(0, 4200), change=st.binary(min_size=1, max_size=1), removed=st.integers(0, 1))
-def test_changed_bytes_never_crash(position, change, removed, tmp_path_factory):
-    content = bytearray((DATA / "model.safetensors").read_bytes())
+@given(
+    name=st.sampled_from(["model", "nested", "tokens"]),
+    position=st.integers(0, 6000),
+    change=st.binary(min_size=1, max_size=1),
+    removed=st.integers(0, 1),
+)
+def test_changed_bytes_never_crash(name, position, change, removed, tmp_path_factory):
+    content = bytearray((DATA / f"{name}.safetensors").read_bytes())
     content[position : position + removed] = change
     path = tmp_path_factory.getbasetemp() / "changed.safetensors"
     path.write_bytes(content)
+    x = TOKENS[..., None] % 7 if name == "tokens" else STEPS
     try:
-        y = load_model(path).predict(X)
+        model = load_model(path)
     except ValueError as error:
         assert "changed.safetensors" in str(error)  # noqa: PT017
         return
-    assert np.array_equal(_core.Model(os.fsencode(path)).predict(X), y, equal_nan=True)
+    assert np.array_equal(in_cpp(path, x.astype(model.dtype)), whole(model, x), equal_nan=True)

@@ -11,7 +11,7 @@ import pytest
 import latchwork as lw
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 MODULES = sorted(m.name for m in pkgutil.walk_packages(lw.__path__, "latchwork.") if "__main__" not in m.name)
 
@@ -39,6 +39,21 @@ def test_the_two_commands():
     assert len(commands) == 2
     assert "latchwork demo" in commands[0]
     assert "pytest" in commands[1]
+
+
+def test_the_chinese_readme_says_the_same():
+    """Commands, programs and every row of the benchmark, letter by letter; every figure of the sentences around it."""
+    ours, theirs = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+    for pattern in (r"```\w+\n.*?```", r"^\| (?:LSTM|GRU|RNN) \|.*", r"^`pip install .*?`"):
+        found = [re.findall(pattern, text, re.DOTALL if "```" in pattern else re.MULTILINE) for text in (ours, theirs)]
+        assert found[0]
+        assert found[0] == found[1]
+    figures = [sorted(re.findall(r"\d+(?:\.\d+)?", text)) for text in (ours, theirs)]
+    assert figures[0] == figures[1]
+    links = [sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.zh.md"}) for text in (ours, theirs)]
+    assert links[0] == links[1]
+    assert "](README.zh.md)" in ours
+    assert "](README.md)" in theirs
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)

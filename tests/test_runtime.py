@@ -211,3 +211,22 @@ def test_nan_and_infinity_stay_in_their_sample(cell):
             if np.isnan(poison):
                 assert np.isnan(y[2, 3:]).all()
                 assert np.isnan(state[0][2]).all()
+
+
+def test_nanoseconds_count_the_computation_of_this_thread():
+    answer(LARGE)  # threads and buffers are made
+    before, start = _core.nanoseconds(), time.perf_counter_ns()
+    answer(LARGE)
+    wall, inside = time.perf_counter_ns() - start, _core.nanoseconds() - before
+    assert 0 < inside <= wall
+    assert inside > 0.1 * wall  # the rest is the reference's casts and this machine's other work
+
+    after = _core.nanoseconds()
+    others = []
+    thread = threading.Thread(target=lambda: others.append((_core.nanoseconds(), answer(LARGE), _core.nanoseconds())))
+    thread.start()
+    thread.join()
+    ((first, _, last),) = others
+    assert first == 0  # a thread that has computed nothing
+    assert last > 0
+    assert _core.nanoseconds() == after

@@ -1,4 +1,5 @@
-// The CPU: instruction sets and threads.
+// The CPU: instruction sets, threads and time.
+#include "bindings/compute.h"
 #include "bindings/ndarray.h"
 #include "cpu/dispatch.h"
 
@@ -12,6 +13,7 @@ void bind_cpu(py::module_& m) {
   m.def("features", &cpu_features);
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("nanoseconds", &compute_nanoseconds);
 }
 
 }  // namespace latchwork

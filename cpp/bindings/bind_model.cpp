@@ -1,6 +1,8 @@
 // Model files, and models as C++ users have them.
+#include <numeric>
 #include <type_traits>
 
+#include "bindings/json.h"
 #include "bindings/ndarray.h"
 #include "latchwork/model.h"
 #include "model/format.h"
@@ -29,48 +31,6 @@ py::object as_python(const Json& json) {
         }
       },
       json.value);
-}
-
-Json whole(const py::handle& number) {
-  int overflow = 0;
-  const long long value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-  if (overflow == 0) return {static_cast<std::int64_t>(value)};
-  const unsigned long long large = overflow > 0 ? PyLong_AsUnsignedLongLong(number.ptr()) : 0;
-  if (overflow < 0 || PyErr_Occurred()) {
-    PyErr_Clear();
-    throw Error("a whole number in a model's description must have 64 bits, got a larger one");
-  }
-  return {static_cast<std::uint64_t>(large)};
-}
-
-std::string text_of(const py::handle& text) {
-  Py_ssize_t size = 0;
-  if (const char* const utf8 = PyUnicode_AsUTF8AndSize(text.ptr(), &size))
-    return {utf8, static_cast<std::size_t>(size)};
-  PyErr_Clear();
-  throw Error("a text in a model's description must be Unicode, got half a surrogate pair");
-}
-
-Json as_json(const py::handle& value, int depth = 0) {
-  if (depth > kJsonDepth) throw Error("a model's description has too many levels");
-  if (value.is_none()) return {nullptr};
-  if (py::isinstance<py::bool_>(value)) return {value.cast<bool>()};
-  if (py::isinstance<py::int_>(value)) return whole(value);
-  if (py::isinstance<py::float_>(value)) return {value.cast<double>()};
-  if (py::isinstance<py::str>(value)) return {text_of(value)};
-  if (py::isinstance<py::list>(value) || py::isinstance<py::tuple>(value)) {
-    JsonArray array;
-    for (const py::handle element : value) array.push_back(as_json(element, depth + 1));
-    return {std::move(array)};
-  }
-  if (!py::isinstance<py::dict>(value))
-    throw Error("a model's description holds plain data, got " + py::repr(value).cast<std::string>());
-  JsonObject object;
-  for (const auto& [key, member] : py::reinterpret_borrow<py::dict>(value)) {
-    if (!py::isinstance<py::str>(key)) throw Error("a model's description must be named by texts");
-    object.push_back({text_of(key), as_json(member, depth + 1)});
-  }
-  return {std::move(object)};
 }
 
 py::tuple kind_of(const TensorInfo& tensor) { return py::make_tuple(tensor.dtype, py::tuple(py::cast(tensor.shape))); }
@@ -119,29 +79,20 @@ void write(const std::string& path, const std::vector<std::pair<std::string, py:
 
 // x as the model's type, exactly: the tests compare bits.
 template <class T>
-py::array predict(const Model& model, const py::array& x) {
+py::array predict(const Model& model, const py::array& x, const std::optional<std::vector<Index>>& lengths) {
   const T* const in = data_of<T>(x, "x");
-  const Shape shape{x.shape(), x.shape() + x.ndim()};
-  py::array_t<T> y = make_array<T>(model.output_shape(shape));
-  T* const out = y.mutable_data();
-  const py::gil_scoped_release release;
-  model.predict(in, shape, out);
-  return y;
-}
-
-template <class T>
-py::array step(const Model& model, Streams& streams, const py::array& x) {
-  const T* const in = data_of<T>(x, "x");
-  const Index features = model.input_shape().back();
-  if (x.ndim() != 2 || x.shape(0) != streams.batch() || x.shape(1) != features)
-    throw Error("x must be [" + std::to_string(streams.batch()) + ", " + std::to_string(features) + "], got " +
-                shape_text(x));
-  const Index size = model.output_size({streams.batch(), 1, features});
-  py::array_t<T> y = make_array<T>({streams.batch(), size / streams.batch()});
-  T* const out = y.mutable_data();
-  const py::gil_scoped_release release;
-  model.step(streams, in, out);
-  return y;
+  const auto run = [&](const auto& form) -> py::array {
+    py::array_t<T> y = make_array<T>(model.output_shape(form));
+    T* const out = y.mutable_data();
+    const py::gil_scoped_release release;
+    model.predict(in, form, out);
+    return y;
+  };
+  if (!lengths) return run(shape_of(x));
+  const Index rows = std::accumulate(lengths->begin(), lengths->end(), Index{0});
+  if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != model.input_shape().back())
+    throw Error("x must be [" + std::to_string(rows) + ", F], got " + shape_text(x));
+  return run(Ragged{*lengths});
 }
 
 }  // namespace
@@ -166,17 +117,14 @@ void bind_model(py::module_& m) {
   m.def("json_text", [](const py::object& value) { return json_text(as_json(value)); }, py::arg("value"));
   m.def("parse_json", [](const std::string& text) { return as_python(parse_json(text, "text")); }, py::arg("text"));
 
-  py::class_<Streams>(m, "Streams").def_property_readonly("steps", &Streams::steps).def("reset", &Streams::reset);
   py::class_<Model>(m, "Model", "For tests: a model file as C++ runs it.")
       .def(py::init(&Model::load), py::arg("path"), Release())
-      .def("predict",
-           [](const Model& model, const py::array& x) {
-             return model.float64() ? predict<double>(model, x) : predict<float>(model, x);
-           })
-      .def("streams", &Model::streams, py::arg("batch"), py::keep_alive<0, 1>())
-      .def("step", [](const Model& model, Streams& streams, const py::array& x) {
-        return model.float64() ? step<double>(model, streams, x) : step<float>(model, streams, x);
-      });
+      .def(
+          "predict",
+          [](const Model& model, const py::array& x, const std::optional<std::vector<Index>>& lengths) {
+            return model.float64() ? predict<double>(model, x, lengths) : predict<float>(model, x, lengths);
+          },
+          py::arg("x"), py::arg("lengths") = py::none());
 }
 
 }  // namespace latchwork

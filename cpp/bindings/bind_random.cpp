@@ -1,6 +1,6 @@
 // Random numbers: initialisers, shuffles, dropout.
+#include "bindings/compute.h"
 #include "bindings/ndarray.h"
-#include "cpu/float_env.h"
 #include "layers/random.h"
 
 namespace latchwork {
@@ -23,8 +23,7 @@ py::object filled(const std::vector<Index>& shape, F fill) {
   py::array_t<T> a = make_array<T>(shape);
   T* const data = a.mutable_data();
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     fill(data, n);
   }
   return a;
@@ -46,8 +45,7 @@ py::tuple dropout_of(const py::array& x, DropoutArgs args) {
   T* const out = y.mutable_data();
   T* const mask_out = mask.mutable_data();
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     dropout(args, in, out, mask_out);
   }
   return py::make_tuple(y, mask);

@@ -1,8 +1,8 @@
 // Functions of one argument, activations, and the vector probes of the tests.
 #include "base/activation.h"
+#include "bindings/compute.h"
 #include "bindings/ndarray.h"
 #include "cpu/dispatch.h"
-#include "cpu/float_env.h"
 #include "runtime/thread_team.h"
 
 namespace latchwork {
@@ -21,8 +21,7 @@ py::array mapped(const py::array& x, const char* name, F fill) {
   T* const out = result.mutable_data();
   const Index n = x.size();
   {
-    const py::gil_scoped_release release;
-    const FloatScope scope;
+    const Compute compute;
     parallel_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
   }
   return result;

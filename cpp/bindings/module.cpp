@@ -8,8 +8,10 @@ namespace latchwork {
 void bind_cpu(py::module_& m);
 void bind_embedding(py::module_& m);
 void bind_model(py::module_& m);
+void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
+void bind_session(py::module_& m);
 void bind_training(py::module_& m);
 void bind_unary(py::module_& m);
 
@@ -42,8 +44,10 @@ PYBIND11_MODULE(_core, m) {
   latchwork::bind_cpu(m);
   latchwork::bind_embedding(m);
   latchwork::bind_model(m);
+  latchwork::bind_plans(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);
+  latchwork::bind_session(m);
   latchwork::bind_training(m);
   latchwork::bind_unary(m);
 }

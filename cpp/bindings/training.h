@@ -1,16 +1,10 @@
 // What the bindings of training share.
 #pragma once
 
+#include "bindings/compute.h"
 #include "bindings/ndarray.h"
-#include "cpu/float_env.h"
 
 namespace latchwork {
-
-// Computation: the GIL released, the kernels' floating-point environment set.
-struct Compute {
-  py::gil_scoped_release release;
-  FloatScope scope;
-};
 
 // f(T()) for the dtype of an array.
 template <class F>

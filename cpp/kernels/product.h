@@ -15,20 +15,27 @@ struct Segment {
   Index count;
 };
 
+// The columns of one panel: where their chains start, their weights, and where they go.
+template <class T>
+struct ProductPanel {
+  const T* init;     // [rows or 1, columns]; null starts the chains from zero
+  const T* weights;  // [sum of counts, columns], packed
+  T* out;            // [rows, out_stride]
+};
+
 // out[r][c] = (init[r][c]) + sum over segments, over k: operand[r][k] * weights[k][c], one FMA chain in that order,
-// for r in [0, rows) and c in [0, columns).
+// for r in [0, rows) and c in [0, columns), for each panel.
 template <class T>
 struct ProductArgs {
   Index rows;
-  Index columns;      // a whole number of vectors, at most one panel
-  const T* init;      // [rows or 1, columns]; null starts the chains from zero
-  Index init_stride;  // 0: one row for all
-  const T* weights;   // [sum of counts, columns], packed
+  Index columns = 0;  // of each panel: a whole number of vectors, at most panel_columns
+  const ProductPanel<T>* panels = nullptr;
+  Index panel_count = 0;
+  Index init_stride = 0;  // 0: one row for all
+  Index out_stride = 0;
   const Segment<T>* segments;
   Index segment_count;
   const T* const* operand = nullptr;  // [rows] of the segments that name none
-  T* out;                             // [rows, out_stride]
-  Index out_stride;
 };
 
 // out[r][c] += sum over k: a[k][r] * b[k][c], the sum one FMA chain from zero, k ascending, then one addition.

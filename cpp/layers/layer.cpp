@@ -5,8 +5,10 @@
 #include <mutex>
 #include <vector>
 
+#include "cpu/float_env.h"
 #include "latchwork/error.h"
 #include "layers/recurrent.h"
+#include "sequence/step.h"
 
 namespace latchwork {
 namespace {
@@ -63,7 +65,7 @@ struct Layer<T>::Content {
     bias = given.bias ? checked_product(info.biases, columns) : 0;
     values.resize(checked_bytes(kernel + recurrent_kernel + bias, 1), T(0));
     T* const data = values.data();
-    weights = std::make_unique<Weights<T>>(cell, given.input, given.hidden,
+    weights = std::make_shared<Weights<T>>(cell, given.input, given.hidden,
                                            Parameters<T>{data, recurrent ? data + kernel : nullptr,
                                                          given.bias ? data + kernel + recurrent_kernel : nullptr});
   }
@@ -72,6 +74,11 @@ struct Layer<T>::Content {
     const std::lock_guard lock(mutex);
     weights->prepare(backward);
     return *weights;
+  }
+
+  std::unique_ptr<CellStep<T>> stepper(Index rows) {
+    prepared(false);
+    return std::make_unique<CellStep<T>>(weights, rows, activation, recurrent_activation);
   }
 
   std::unique_ptr<RecurrentContext<T>> run(const Sequences<const T>& x, T* y, const States<const T>& initial,
@@ -84,7 +91,9 @@ struct Layer<T>::Content {
     call.recurrent_activation = recurrent_activation;
     call.x = x.data;
     std::copy(initial.begin(), initial.end(), call.initial);
-    return recurrent_forward(call, y, final.data(), training);
+    call.y = y;
+    std::copy(final.begin(), final.end(), call.final);
+    return std::move(recurrent_forward<T>({&call, 1}, training).front());
   }
 
   const LayerOptions options;
@@ -94,7 +103,7 @@ struct Layer<T>::Content {
   Index kernel = 0, recurrent_kernel = 0, bias = 0;  // elements
   std::vector<T> values;
   std::mutex mutex;
-  std::unique_ptr<Weights<T>> weights;
+  std::shared_ptr<Weights<T>> weights;
 };
 
 template <class T>
@@ -160,7 +169,7 @@ template <class T>
 void Layer<T>::backward(Recording<T> recording, const LayerGradients<T>& gradients) const {
   if (!recording.content_ || recording.content_->layer != content_.get())
     throw Error("recording must come from this layer's record and be used once");
-  RecurrentGradients<T> g;
+  RecurrentGradients<T> g{recording.content_->context.get()};
   g.dy = gradients.dy;
   std::copy(gradients.d_final.begin(), gradients.d_final.end(), g.d_final);
   g.dx = gradients.dx;
@@ -171,45 +180,69 @@ void Layer<T>::backward(Recording<T> recording, const LayerGradients<T>& gradien
     g.d_bias = content_->bias > 0 ? d + content_->kernel + content_->recurrent_kernel : nullptr;
   }
   content_->prepared(true);
-  recurrent_backward(*recording.content_->context, g);
+  recurrent_backward<T>({&g, 1});
 }
 
 template <class T>
 struct Stream<T>::Content {
-  const Layer<T>* layer;
-  Index rows;
-  std::vector<T> states;  // [states][rows][H]
+  Content(typename Layer<T>::Content& of, Index rows) : layer(of), step(of.stepper(rows)), lent(of.info.states) {}
 
-  T* state(int index) { return states.data() + index * rows * layer->options().hidden; }
+  // States that were handed out may have been written; after use_isa the packs are others.
+  void refresh() {
+    const Weights<T>& weights = layer.prepared(false);
+    for (int i = 0; i < layer.info.states; ++i)
+      if (auto& values = lent[static_cast<std::size_t>(i)]; !values.empty()) {
+        step->write(i, values.data());
+        values.clear();
+      }
+    if (&weights.table() == table) return;
+    auto fresh = layer.stepper(step->rows());
+    std::vector<T> values(static_cast<std::size_t>(step->rows() * layer.options.hidden));
+    for (int i = 0; i < layer.info.states; ++i) step->read(i, values.data()), fresh->write(i, values.data());
+    step = std::move(fresh);
+    table = &weights.table();
+  }
+
+  typename Layer<T>::Content& layer;
+  std::unique_ptr<CellStep<T>> step;
+  const KernelTable* table = &layer.weights->table();
+  std::vector<std::vector<T>> lent;  // [states][rows * H] since the last step
 };
 
 template <class T>
-Stream<T>::Stream(const Layer<T>& layer, std::int64_t rows) : content_(std::make_unique<Content>()) {
+Stream<T>::Stream(const Layer<T>& layer, std::int64_t rows) {
   if (rows < 1) throw Error("rows must be at least 1, got " + std::to_string(rows));
   const Index size = checked_product(checked_product(rows, layer.options().hidden), layer.states());
-  *content_ = {&layer, rows, std::vector<T>(checked_bytes(size, 1), T(0))};
+  checked_bytes(size, sizeof(T));
+  content_ = std::make_unique<Content>(*layer.content_, rows);
 }
 
 template <class T>
 void Stream<T>::step(const T* x, T* y) {
-  States<const T> before{};
-  States<T> after{};
-  for (int i = 0; i < content_->layer->states(); ++i)
-    before[static_cast<std::size_t>(i)] = after[static_cast<std::size_t>(i)] = content_->state(i);
-  content_->layer->forward({.data = x, .batch = content_->rows, .steps = 1}, y, before, after);
+  content_->refresh();
+  const FloatScope scope;
+  CellStep<T>& step = *content_->step;
+  step.step(x, nullptr);
+  std::copy_n(step.output(), step.rows() * step.layout().hidden, y);
 }
 
 template <class T>
 void Stream<T>::reset() noexcept {
-  std::fill(content_->states.begin(), content_->states.end(), T(0));
+  for (auto& values : content_->lent) values.clear();
+  for (Index row = 0; row < content_->step->rows(); ++row) content_->step->clear(row);
 }
 
 template <class T>
 std::span<T> Stream<T>::state(int index) {
-  const int count = content_->layer->states();
+  const int count = content_->layer.info.states;
   if (index < 0 || index >= count)
     throw Error("index must be within [0, " + std::to_string(count) + "), got " + std::to_string(index));
-  return {content_->state(index), static_cast<std::size_t>(content_->rows * content_->layer->options().hidden)};
+  std::vector<T>& values = content_->lent[static_cast<std::size_t>(index)];
+  if (values.empty()) {
+    values.resize(static_cast<std::size_t>(content_->step->rows() * content_->layer.options.hidden));
+    content_->step->read(index, values.data());
+  }
+  return values;
 }
 
 template <class T>

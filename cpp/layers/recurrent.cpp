@@ -1,78 +1,25 @@
 #include "layers/recurrent.h"
 
 #include <algorithm>
-#include <string>
-
-#include "latchwork/error.h"
+#include <functional>
 
 namespace latchwork {
 
-void check_arrangement(const Arrangement& a, Index rows) {
-  if (a.ragged()) {
-    if (a.offsets.front() != 0 || a.offsets.back() != rows)
-      throw Error("offsets must run from 0 to " + std::to_string(rows) + " (rows of values), got " +
-                  std::to_string(a.offsets.front()) + " to " + std::to_string(a.offsets.back()));
-    for (std::size_t i = 0; i + 1 < a.offsets.size(); ++i)
-      if (a.offsets[i + 1] < a.offsets[i])
-        throw Error("offsets must not decrease, got " + std::to_string(a.offsets[i]) + " before " +
-                    std::to_string(a.offsets[i + 1]));
-    return;
-  }
-  if (static_cast<Index>(a.lengths.size()) != a.batch)
-    throw Error("lengths must have " + std::to_string(a.batch) + " entries (the batch), got " +
-                std::to_string(a.lengths.size()));
-  for (std::size_t b = 0; b < a.lengths.size(); ++b)
-    if (a.lengths[b] < 0 || a.lengths[b] > a.steps)
-      throw Error("lengths must lie within [0, " + std::to_string(a.steps) + "], got " + std::to_string(a.lengths[b]) +
-                  " for sequence " + std::to_string(b));
-}
-
-void Arrangement::set_mask(const bool* mask) {
-  first_real.assign(1, 0);
-  lengths.clear();
-  const RowMap<const bool> map = row_map(mask, 1, unmasked(), false);
-  for (Index b = 0; b < batch; ++b) {
-    const auto i = static_cast<std::size_t>(b);
-    const Index extent = ragged() ? offsets[i + 1] - offsets[i] : steps;
-    for (Index t = 0; t < extent; ++t)
-      if (*map.row(b, t)) real.push_back(t);
-    first_real.push_back(static_cast<Index>(real.size()));
-    lengths.push_back(first_real[i + 1] - first_real[i]);
-  }
-}
-
-Arrangement Arrangement::unmasked() const {
-  Arrangement all{.batch = batch, .steps = steps, .time_major = time_major, .offsets = offsets, .lengths = {}};
-  for (std::size_t b = 0; b < static_cast<std::size_t>(batch); ++b)
-    all.lengths.push_back(ragged() ? offsets[b + 1] - offsets[b] : steps);
-  return all;
-}
-
-template <class T>
-RowMap<T> row_map(T* data, Index features, const Arrangement& a, bool reversed) {
-  RowMap<T> map;
-  map.data = data;
-  map.step = (a.time_major ? a.batch : 1) * features;
-  map.offset.resize(static_cast<std::size_t>(a.batch));
-  for (Index b = 0; b < a.batch; ++b) {
-    const auto i = static_cast<std::size_t>(b);
-    Index& offset = map.offset[i];
-    offset = a.ragged() ? a.offsets[i] * features : a.time_major ? b * features : b * a.steps * features;
-    if (a.masked())
-      map.real.push_back(a.real.data() + a.first_real[i] + (reversed && a.lengths[i] > 0 ? a.lengths[i] - 1 : 0));
-    else if (reversed && a.lengths[i] > 0)
-      offset += (a.lengths[i] - 1) * map.step;
-  }
-  if (reversed) (a.masked() ? map.next : map.step) *= -1;
-  return map;
-}
-
 namespace {
 
-template <class T>
-Plan plan_for(const RecurrentCall<T>& call, const Batch& batch, const Plan* forced) {
-  if (forced) return *forced;
-  return choose_plan({batch.size(), batch.steps(), &call.weights->layout(), sizeof(T)}, num_threads());
+// Plans the calls and runs them. apart: not side by side.
+template <class Args>
+void plan_and_run(std::vector<Args>& calls, const Plan* forced, bool apart, void (*run)(std::span<const Args>)) {
+  std::vector<PlanShape> shapes;
+  for (const Args& call : calls)
+    shapes.push_back({call.batch->size(), call.batch->steps(), &call.weights->layout(), sizeof(*call.x.data)});
+  std::vector<Plan> plans;
+  if (!apart) plans = forced ? std::vector<Plan>(calls.size(), *forced) : plans_side_by_side(shapes, num_threads());
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    calls[i].plan = forced ? *forced : plans.empty() ? choose_plan(shapes[i], num_threads()) : plans[i];
+    if (plans.empty()) run({&calls[i], 1});
+  }
+  if (!plans.empty()) run(calls);
 }
 
 Index or_else(Index width, Index features) { return width > 0 ? width : features; }
@@ -166,84 +113,147 @@ void zero_unread(T* dx, Index features, const Arrangement& a) {
   });
 }
 
+// Whether gradients of parameters of two calls meet in memory.
+template <class T>
+bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
+  struct Array {
+    const T *begin, *end;
+    const void* call;
+  };
+  std::vector<Array> arrays;
+  for (const BackwardArgs<T>& call : calls) {
+    const Layout& layout = call.weights->layout();
+    const Index columns = layout.cell->gates * layout.hidden;
+    const auto add = [&](const T* data, Index rows) {
+      if (data) arrays.push_back({data, data + rows * columns, &call});
+    };
+    add(call.d_kernel, layout.input);
+    add(call.d_recurrent_kernel, layout.hidden);
+    add(call.d_bias, layout.cell->biases);
+  }
+  const std::less<const T*> before;
+  for (const Array& a : arrays)
+    for (const Array& b : arrays)
+      if (a.call != b.call && before(a.begin, b.end) && before(b.begin, a.end)) return true;
+  return false;
+}
+
 }  // namespace
 
+// What the call keeps, in today's layout: backward may run on another ISA than forward.
 template <class T>
-std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final,
-                                                       bool training, const Plan* plan) {
-  const Layout& layout = call.weights->layout();
-  auto context = std::make_unique<RecurrentContext<T>>(call, Batch(call.arrangement.lengths));
-  const Batch& batch = context->batch_;
-  const Arrangement& a = context->call_.arrangement;  // row maps point into it
-  if (y) {
-    context->y_ = output_map(y, or_else(call.output.width, layout.hidden), a, call.reversed, call.output.align);
-  } else if (training) {
-    context->outputs_ = Buffer<T>(checked_product(batch.records(), layout.hidden));
-    context->y_ = row_map(context->outputs_.data(), layout.hidden, compacted(a), false);
-  }
-  if (training) context->saved_ = Buffer<T>(checked_product(batch.records(), layout.record()));
-
-  ForwardArgs<T> args{};
-  args.weights = call.weights;
-  args.batch = &batch;
-  const bool aligned = call.reversed && call.output.align;  // then zeros do not lie behind the outputs
-  args.steps = y && !a.ragged() && !a.masked() && !aligned ? a.steps : 0;
-  args.activation = call.activation;
-  args.recurrent_activation = call.recurrent_activation;
-  args.x = row_map(call.x, layout.input, a, call.reversed);
-  args.y = context->y_;
-  args.saved = training ? context->saved_.data() : nullptr;
-  std::copy_n(call.initial, kMaxStates, args.initial);
-  std::copy_n(final, kMaxStates, args.final);
-  run_forward(args, plan_for(call, batch, plan));
-  if (y && a.masked())
-    fill_masked(y, layout.hidden, call);
-  else if (y && aligned)
-    zero_after_lengths(y, layout.hidden, or_else(call.output.width, layout.hidden), a);
-  return context;
+template <class Args>
+void RecurrentContext<T>::keep(Args& args) {
+  const Layout& layout = call_.weights->layout();
+  if (segment_ > 0)
+    args.segments = {states_.data(), segment_, &layout, batch_.size()};
+  else
+    args.records = {saved_.data(), &layout, &batch_};
 }
 
 template <class T>
-void recurrent_backward(RecurrentContext<T>& context, const RecurrentGradients<T>& g, const Plan* plan) {
-  const RecurrentCall<T>& call = context.call_;
-  const Arrangement& a = call.arrangement;
-  const Layout& layout = call.weights->layout();
+ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
+  const Layout& layout = call_.weights->layout();
+  const Arrangement& a = call_.arrangement;  // row maps point into it
+  if (call_.y) {
+    y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
+  } else if (training) {
+    outputs_ = Buffer<T>(checked_product(batch_.records(), layout.hidden));
+    y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
+  }
+  if (training) {
+    segment_ = segment_steps(call_.memory, layout, batch_);
+    if (segment_ > 0)
+      states_ = Buffer<T>(SegmentStates<T>::size(layout, batch_.size(), batch_.steps(), segment_));
+    else
+      saved_ = Buffer<T>(checked_product(batch_.records(), layout.record()));
+  }
+
+  ForwardArgs<T> args{};
+  args.weights = call_.weights;
+  args.batch = &batch_;
+  const bool aligned = call_.reversed && call_.output.align;  // then zeros do not lie behind the outputs
+  args.steps = call_.y && !a.ragged() && !a.masked() && !aligned ? a.steps : 0;
+  args.activation = call_.activation;
+  args.recurrent_activation = call_.recurrent_activation;
+  args.x = row_map(call_.x, layout.input, a, call_.reversed);
+  args.y = y_;
+  if (training) keep(args);
+  std::copy_n(call_.initial, kMaxStates, args.initial);
+  std::copy_n(call_.final, kMaxStates, args.final);
+  return args;
+}
+
+// y where the time loop wrote none.
+template <class T>
+void RecurrentContext<T>::finish_forward() {
+  const Index hidden = call_.weights->hidden();
+  if (!call_.y) return;
+  if (call_.arrangement.masked())
+    fill_masked(call_.y, hidden, call_);
+  else if (call_.reversed && call_.output.align)
+    zero_after_lengths(call_.y, hidden, or_else(call_.output.width, hidden), call_.arrangement);
+}
+
+template <class T>
+BackwardArgs<T> RecurrentContext<T>::prepare_backward(const RecurrentGradients<T>& g) {
+  const Arrangement& a = call_.arrangement;
+  const Layout& layout = call_.weights->layout();
   BackwardArgs<T> args{};
-  args.weights = call.weights;
-  args.batch = &context.batch_;
-  args.activation = call.activation;
-  args.recurrent_activation = call.recurrent_activation;
-  args.x = row_map(call.x, layout.input, a, call.reversed);
-  args.y = {context.y_.data, context.y_.offset, context.y_.step, context.y_.real, context.y_.next};
-  args.saved = context.saved_.data();
-  std::copy_n(call.initial, kMaxStates, args.initial);
-  Buffer<T> gathered;
+  args.weights = call_.weights;
+  args.batch = &batch_;
+  args.activation = call_.activation;
+  args.recurrent_activation = call_.recurrent_activation;
+  args.x = row_map(call_.x, layout.input, a, call_.reversed);
+  args.y = {y_.data, y_.offset, y_.step, y_.real, y_.next};
+  keep(args);
+  std::copy_n(call_.initial, kMaxStates, args.initial);
   const Index dy_width = or_else(g.dy_width, layout.hidden);
-  if (g.dy && a.masked() && call.output.hold) {
-    gathered = Buffer<T>(checked_product(context.batch_.records(), layout.hidden));
-    gather_held(g.dy, layout.hidden, dy_width, call, gathered.data());
-    args.dy = row_map<const T>(gathered.data(), layout.hidden, compacted(a), false);
+  if (g.dy && a.masked() && call_.output.hold) {
+    gathered_ = Buffer<T>(checked_product(batch_.records(), layout.hidden));
+    gather_held(g.dy, layout.hidden, dy_width, call_, gathered_.data());
+    args.dy = row_map<const T>(gathered_.data(), layout.hidden, compacted(a), false);
   } else if (g.dy) {
-    args.dy = output_map(g.dy, dy_width, a, call.reversed, call.output.align);
+    args.dy = output_map(g.dy, dy_width, a, call_.reversed, call_.output.align);
   }
   std::copy_n(g.d_final, kMaxStates, args.d_final);
   if (g.dx) {
     zero_unread(g.dx, layout.input, a);
-    args.dx = row_map(g.dx, layout.input, a, call.reversed);
+    args.dx = row_map(g.dx, layout.input, a, call_.reversed);
   }
   std::copy_n(g.d_initial, kMaxStates, args.d_initial);
   args.d_kernel = g.d_kernel;
   args.d_recurrent_kernel = g.d_recurrent_kernel;
   args.d_bias = g.d_bias;
-  run_backward(args, plan_for(call, context.batch_, plan));
+  return args;
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                                                                \
-  template RowMap<T> row_map(T*, Index, const Arrangement&, bool);                                              \
-  template RowMap<const T> row_map(const T*, Index, const Arrangement&, bool);                                  \
-  template std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>&, T*, T* const*, bool, \
-                                                                  const Plan*);                                 \
-  template void recurrent_backward(RecurrentContext<T>&, const RecurrentGradients<T>&, const Plan*);
+template <class T>
+std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
+                                                                    bool training, const Plan* plan) {
+  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
+  std::vector<ForwardArgs<T>> args;
+  for (const RecurrentCall<T>& call : calls) {
+    contexts.push_back(std::make_unique<RecurrentContext<T>>(call, Batch(call.arrangement.lengths)));
+    args.push_back(contexts.back()->prepare_forward(training));
+  }
+  plan_and_run(args, plan, false, &run_forward<T>);
+  for (const auto& context : contexts) context->finish_forward();
+  return contexts;
+}
+
+template <class T>
+void recurrent_backward(std::span<const RecurrentGradients<T>> calls, const Plan* plan) {
+  std::vector<BackwardArgs<T>> args;
+  for (const RecurrentGradients<T>& g : calls) args.push_back(g.context->prepare_backward(g));
+  plan_and_run(args, plan, add_to_one_array(args), &run_backward<T>);
+}
+
+#define LATCHWORK_INSTANTIATE(T)                                                                                  \
+  template class RecurrentContext<T>;                                                                             \
+  template std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>>, \
+                                                                               bool, const Plan*);                \
+  template void recurrent_backward(std::span<const RecurrentGradients<T>>, const Plan*);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)
 #undef LATCHWORK_INSTANTIATE

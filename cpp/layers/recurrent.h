@@ -1,38 +1,14 @@
-// A recurrent layer over arrays: how the caller's sequences lie, one forward call, and the backward that consumes it.
+// Recurrent layers over arrays: forward calls, and the backward that consumes what they leave.
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "layers/arrangement.h"
 #include "sequence/run.h"
 
 namespace latchwork {
-
-// How sequences of some feature count lie in an array.
-struct Arrangement {
-  Index batch = 0, steps = 0;  // B, T (0 if ragged)
-  bool time_major = false;     // [T, B, F] instead of [B, T, F]
-  std::vector<Index> offsets;  // ragged: [B + 1] into [N, F]
-  std::vector<Index> lengths;  // [B], within [0, T]; masked: how many steps are real
-
-  // Masked: the numbers of the real steps, sequence after sequence, and where each sequence's begin, [B + 1].
-  std::vector<Index> real = {}, first_real = {};
-
-  bool ragged() const { return !offsets.empty(); }
-  bool masked() const { return !first_real.empty(); }
-
-  // Notes the real steps of a mask that lies as x does: [B, T], [T, B] or, ragged, [N]. lengths are set.
-  void set_mask(const bool* mask);
-  // The same array with every step real.
-  Arrangement unmasked() const;
-};
-
-// Throws Error naming the argument unless lengths and offsets fit the array.
-void check_arrangement(const Arrangement& a, Index rows);
-
-// The rows of `data` under an arrangement. Reversed: from a sequence's last real step backwards.
-template <class T>
-RowMap<T> row_map(T* data, Index features, const Arrangement& a, bool reversed);
 
 // What y is where a mask leaves no output, and where the outputs of a reversed call lie.
 struct OutputRule {
@@ -50,6 +26,9 @@ struct RecurrentCall {
   Activation activation = Activation::tanh, recurrent_activation = Activation::sigmoid;
   const T* x = nullptr;
   const T* initial[kMaxStates] = {};
+  T* y = nullptr;  // [B, T, H] as x is arranged, in the order read when reversed (see OutputRule); null: not wanted
+  T* final[kMaxStates] = {};  // [B, H]; null: not wanted
+  Memory memory = Memory::store;
 };
 
 template <class T>
@@ -63,23 +42,28 @@ class RecurrentContext {
 
   const RecurrentCall<T>& call() const { return call_; }
 
+  // One call's part of forward and backward, as the time loops take it.
+  ForwardArgs<T> prepare_forward(bool training);
+  void finish_forward();
+  BackwardArgs<T> prepare_backward(const RecurrentGradients<T>& gradients);
+
  private:
-  template <class U>
-  friend std::unique_ptr<RecurrentContext<U>> recurrent_forward(const RecurrentCall<U>&, U*, U* const*, bool,
-                                                                const Plan*);
-  template <class U>
-  friend void recurrent_backward(RecurrentContext<U>&, const RecurrentGradients<U>&, const Plan*);
+  template <class Args>
+  void keep(Args& args);
 
   RecurrentCall<T> call_;
   Batch batch_;
   RowMap<T> y_;
-  Buffer<T> outputs_;  // y, when the caller keeps none
-  Buffer<T> saved_;
+  Buffer<T> outputs_;         // y, when the caller keeps none
+  Index segment_ = 0;         // steps of one, where records are made again
+  Buffer<T> saved_, states_;  // records, or the states before segments
+  Buffer<T> gathered_;        // dy of held outputs
 };
 
 // Pointers to where gradients come from and go to; null: zero, or not wanted.
 template <class T>
 struct RecurrentGradients {
+  RecurrentContext<T>* context;
   const T* dy = nullptr;  // like y
   Index dy_width = 0;     // elements from one row of dy to the next; 0: H
   const T* d_final[kMaxStates] = {};
@@ -90,14 +74,14 @@ struct RecurrentGradients {
   T* d_bias = nullptr;
 };
 
-// y: [B, T, H] as x is arranged, in the order read when reversed (see OutputRule); null: only final states are wanted.
-// A plan may be forced (tests); else it is chosen.
+// Independent calls (the directions of a layer, say): side by side on the team, or in turn, as the cost table has it;
+// the bits do not depend on it. A plan may be forced on every call (tests).
 template <class T>
-std::unique_ptr<RecurrentContext<T>> recurrent_forward(const RecurrentCall<T>& call, T* y, T* const* final,
-                                                       bool training, const Plan* plan = nullptr);
+std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
+                                                                    bool training, const Plan* plan = nullptr);
 
+// Calls that add to one array run in turn.
 template <class T>
-void recurrent_backward(RecurrentContext<T>& context, const RecurrentGradients<T>& gradients,
-                        const Plan* plan = nullptr);
+void recurrent_backward(std::span<const RecurrentGradients<T>> calls, const Plan* plan = nullptr);
 
 }  // namespace latchwork

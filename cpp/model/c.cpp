@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <variant>
 
 #include "latchwork/error.h"
 #include "latchwork/model.h"
@@ -14,8 +15,7 @@ struct latchwork_model {
 };
 
 struct latchwork_streams {
-  const latchwork::Model* model;
-  latchwork::Streams streams;
+  std::variant<latchwork::Session<float>, latchwork::Session<double>> session;
 };
 
 namespace {
@@ -58,26 +58,79 @@ latchwork::Shape shape_of(const int64_t* shape, std::size_t rank) {
   return {shape, shape + rank};
 }
 
+// Sequences laid end to end.
+latchwork::Ragged ragged_of(const int64_t* lengths, std::size_t batch) {
+  if (batch > 0) require(lengths, "lengths");
+  return {{lengths, batch}};
+}
+
+template <class T, class Form>
+void predict(const latchwork_model* model, const T* x, const Form& form, T* y) {
+  if (model->model.output_size(form) > 0) {
+    require(x, "x");
+    require(y, "y");
+  }
+  model->model.predict(x, form, y);
+}
+
 template <class T>
-latchwork_status predict(const latchwork_model* model, const T* x, const int64_t* shape, std::size_t rank, T* y) {
+latchwork_status predict_samples(const latchwork_model* model, const T* x, const int64_t* shape, std::size_t rank,
+                                 T* y) {
   return guarded([&] {
     require(model, "model");
-    const latchwork::Shape given = shape_of(shape, rank);
-    if (model->model.output_size(given) > 0) {
-      require(x, "x");
-      require(y, "y");
-    }
-    model->model.predict(x, given, y);
+    predict(model, x, shape_of(shape, rank), y);
   });
+}
+
+template <class T>
+latchwork_status predict_ragged(const latchwork_model* model, const T* x, const int64_t* lengths, std::size_t batch,
+                                T* y) {
+  return guarded([&] {
+    require(model, "model");
+    predict(model, x, ragged_of(lengths, batch), y);
+  });
+}
+
+// What y_rank and y_shape receive.
+void write_shape(const latchwork::Shape& y, int64_t* y_shape, size_t* y_rank) {
+  if (y.size() > *y_rank)
+    throw latchwork::Error("y_shape must have room for " + std::to_string(y.size()) + ", got " +
+                           std::to_string(*y_rank));
+  std::copy(y.begin(), y.end(), y_shape);
+  *y_rank = y.size();
+}
+
+template <class T>
+latchwork::Session<T>& session_of(latchwork_streams* streams) {
+  require(streams, "streams");
+  if (auto* const found = std::get_if<latchwork::Session<T>>(&streams->session)) return *found;
+  throw latchwork::Error(std::string("x and y must be ") + (sizeof(T) == 8 ? "float" : "double") +
+                         ", the model's type");
 }
 
 template <class T>
 latchwork_status step(latchwork_streams* streams, const T* x, T* y) {
   return guarded([&] {
-    require(streams, "streams");
+    latchwork::Session<T>& session = session_of<T>(streams);
     require(x, "x");
     require(y, "y");
-    streams->model->step(streams->streams, x, y);
+    if (!session.step(x, y)) throw latchwork::Error("x must hold whole numbers within the Embedding's table");
+  });
+}
+
+// All states, one after the other.
+template <class T>
+latchwork_status move_state(latchwork_streams* streams, T* values, bool out) {
+  return guarded([&] {
+    latchwork::Session<T>& session = session_of<T>(streams);
+    if (!session.states().empty()) require(values, "values");
+    for (std::size_t i = 0; i < session.states().size(); ++i) {
+      if (out)
+        session.get_state(i, values);
+      else
+        session.set_state(i, values);
+      values += session.states()[i].units * session.streams();
+    }
   });
 }
 
@@ -107,29 +160,46 @@ latchwork_status latchwork_model_output_shape(const latchwork_model* model, cons
     require(model, "model");
     require(y_shape, "y_shape");
     require(y_rank, "y_rank");
-    const latchwork::Shape y = model->model.output_shape(shape_of(shape, rank));
-    if (y.size() > *y_rank)
-      throw latchwork::Error("y_shape must have room for " + std::to_string(y.size()) + ", got " +
-                             std::to_string(*y_rank));
-    std::copy(y.begin(), y.end(), y_shape);
-    *y_rank = y.size();
+    write_shape(model->model.output_shape(shape_of(shape, rank)), y_shape, y_rank);
+  });
+}
+
+latchwork_status latchwork_model_ragged_output_shape(const latchwork_model* model, const int64_t* lengths, size_t batch,
+                                                     int64_t* y_shape, size_t* y_rank) {
+  return guarded([&] {
+    require(model, "model");
+    require(y_shape, "y_shape");
+    require(y_rank, "y_rank");
+    write_shape(model->model.output_shape(ragged_of(lengths, batch)), y_shape, y_rank);
   });
 }
 
 latchwork_status latchwork_model_predict_f32(const latchwork_model* model, const float* x, const int64_t* shape,
                                              size_t rank, float* y) {
-  return predict(model, x, shape, rank, y);
+  return predict_samples(model, x, shape, rank, y);
 }
 latchwork_status latchwork_model_predict_f64(const latchwork_model* model, const double* x, const int64_t* shape,
                                              size_t rank, double* y) {
-  return predict(model, x, shape, rank, y);
+  return predict_samples(model, x, shape, rank, y);
+}
+latchwork_status latchwork_model_predict_ragged_f32(const latchwork_model* model, const float* x,
+                                                    const int64_t* lengths, size_t batch, float* y) {
+  return predict_ragged(model, x, lengths, batch, y);
+}
+latchwork_status latchwork_model_predict_ragged_f64(const latchwork_model* model, const double* x,
+                                                    const int64_t* lengths, size_t batch, double* y) {
+  return predict_ragged(model, x, lengths, batch, y);
 }
 
 latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t batch, latchwork_streams** streams) {
   return guarded([&] {
     require(model, "model");
     require(streams, "streams");
-    *streams = new latchwork_streams{&model->model, model->model.streams(batch)};
+    if (batch < 1) throw latchwork::Error("batch must be at least 1, got " + std::to_string(batch));
+    if (model->model.float64())
+      *streams = new latchwork_streams{model->model.session<double>(batch)};
+    else
+      *streams = new latchwork_streams{model->model.session<float>(batch)};
   });
 }
 
@@ -138,8 +208,37 @@ void latchwork_streams_free(latchwork_streams* streams) { delete streams; }
 latchwork_status latchwork_streams_reset(latchwork_streams* streams) {
   return guarded([&] {
     require(streams, "streams");
-    streams->streams.reset();
+    std::visit([](auto& session) { session.reset(); }, streams->session);
   });
+}
+
+latchwork_status latchwork_streams_sizes(const latchwork_streams* streams, int64_t* features, int64_t* outputs,
+                                         int64_t* state) {
+  return guarded([&] {
+    require(streams, "streams");
+    std::visit(
+        [&](const auto& session) {
+          int64_t size = 0;
+          for (const latchwork::SessionState& each : session.states()) size += each.units * session.streams();
+          if (features) *features = session.features();
+          if (outputs) *outputs = session.outputs();
+          if (state) *state = size;
+        },
+        streams->session);
+  });
+}
+
+latchwork_status latchwork_streams_get_state_f32(latchwork_streams* streams, float* values) {
+  return move_state(streams, values, true);
+}
+latchwork_status latchwork_streams_get_state_f64(latchwork_streams* streams, double* values) {
+  return move_state(streams, values, true);
+}
+latchwork_status latchwork_streams_set_state_f32(latchwork_streams* streams, const float* values) {
+  return move_state(streams, const_cast<float*>(values), false);
+}
+latchwork_status latchwork_streams_set_state_f64(latchwork_streams* streams, const double* values) {
+  return move_state(streams, const_cast<double*>(values), false);
 }
 
 latchwork_status latchwork_streams_step_f32(latchwork_streams* streams, const float* x, float* y) {

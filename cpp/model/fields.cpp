@@ -1,5 +1,7 @@
 #include "model/fields.h"
 
+#include <limits>
+
 #include "latchwork/error.h"
 
 namespace latchwork {
@@ -44,6 +46,18 @@ double Fields::number(const char* field, double least, double below) {
   return *value;
 }
 
+double Fields::any_number(const char* field) {
+  const Json& json = any(field);
+  if (const auto* const value = std::get_if<double>(&json.value)) return *value;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (const auto* const text = std::get_if<std::string>(&json.value)) {
+    if (*text == "nan") return std::numeric_limits<double>::quiet_NaN();
+    if (*text == "inf") return kInfinity;
+    if (*text == "-inf") return -kInfinity;
+  }
+  fail(field, "a number, or \"nan\", \"inf\", \"-inf\"", json);
+}
+
 bool Fields::flag(const char* field) {
   const Json& json = any(field);
   const auto* const value = std::get_if<bool>(&json.value);
@@ -56,6 +70,13 @@ const std::string& Fields::text(const char* field) {
   const auto* const value = std::get_if<std::string>(&json.value);
   if (!value) fail(field, "a text", json);
   return *value;
+}
+
+const std::string& Fields::name() {
+  const std::string& given = text("name");
+  if (given.empty() || given.find('/') != std::string::npos) fail("name", "a text without \"/\"", {given});
+  where_ += " " + in_quotes(given);
+  return given;
 }
 
 int Fields::activation(const char* field, bool softmax) {

@@ -17,12 +17,14 @@ class Fields {
   Fields(const Json& object, std::string where);
 
   const std::string& where() const { return where_; }
-  void rename(std::string where) { where_ = std::move(where); }
 
   Index whole(const char* field, Index least, Index most);
   double number(const char* field, double least, double below);
+  double any_number(const char* field);  // or "nan", "inf", "-inf", which JSON has no numbers for
   bool flag(const char* field);
   const std::string& text(const char* field);
+  // "name", a text without slashes; messages name it from then on.
+  const std::string& name();
   // A name among kActivationNames, or "softmax": -1, where it is allowed.
   int activation(const char* field, bool softmax);
   const JsonArray& array(const char* field);

@@ -2,61 +2,101 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
-#include <string_view>
-#include <unordered_set>
+#include <vector>
 
-#include "latchwork/layer.h"
+#include "latchwork/error.h"
 #include "latchwork/model.h"
 #include "model/fields.h"
-#include "model/safetensors.h"
+#include "model/steps.h"
+#include "model/tensors.h"
 
 namespace latchwork {
 
-// The file's weights: each is checked against the shape it must have, then read; in the end all must have been.
-class Tensors {
- public:
-  explicit Tensors(const SafetensorsFile& file) : file_(file) {}
+// Which steps are real; without `real`, all of them.
+struct Mask {
+  Shape shape = {};  // [B, T] or deeper; ragged: [N]
+  std::shared_ptr<const bool[]> real = {};
 
-  // Throws Error unless there is such a tensor of T of this shape: to be called before memory of that size is taken.
-  template <class T>
-  void check(const std::string& name, const Shape& shape) const;
-  template <class T>
-  void read(const std::string& name, std::span<T> out);
-  void done() const;
-
- private:
-  const SafetensorsFile& file_;
-  std::unordered_set<std::string_view> read_;
+  explicit operator bool() const { return real != nullptr; }
 };
 
-// States [B, H] before and after a call; null: start at zeros, keep nothing.
+// A batch on its way from layer to layer.
 template <class T>
-struct Carry {
-  States<const T> before = {};
-  States<T> after = {};
+struct Signal {
+  const T* data = nullptr;
+  Shape shape = {};                             // [B, ...]; ragged: [N, F]
+  const std::vector<Index>* offsets = nullptr;  // ragged: [B + 1], where each sequence begins
+  Mask mask = {};
+
+  Index batch() const { return offsets ? static_cast<Index>(offsets->size()) - 1 : shape[0]; }
 };
 
+// Where a layer is read from.
+struct Origin {
+  Fields& fields;
+  Tensors& tensors;
+  std::string path;  // of its tensors and its messages: "rnn/lstm_cell"
+  Shape x;           // of one sample it will see; -1: not known yet
+};
+
+// Shapes here are those of one sample, without the batch axis; -1 where any size runs.
 template <class T>
 class GraphLayer {
  public:
+  explicit GraphLayer(const Origin& origin) : name_(origin.path) {}
   virtual ~GraphLayer() = default;
-  // The shape of y for x of `shape`, batch first. Throws Error where x does not fit.
-  virtual Shape y_shape(const Shape& shape) const = 0;
-  // Several threads may call it at once.
-  virtual void forward(const T* x, const Shape& shape, const Carry<T>& carry, T* y) const = 0;
-  virtual int states() const { return 0; }
-  virtual Index units() const { return 0; }  // of a state
-  virtual bool reads_backwards() const { return false; }
+
+  const std::string& name() const { return name_; }
+  // Throws Error where x does not fit.
+  virtual Shape y_shape(const Shape& x) const { return x; }
+  // The size that the last axis of every input must have, -1 for any; `x` is the shape the model was made for.
+  virtual Index last_size(const Shape& x) const { return x.back(); }
+  virtual bool stateful() const { return false; }
+  // Throws Error for numbers that the layer cannot take.
+  virtual void check([[maybe_unused]] const T* x, [[maybe_unused]] Index count) const {}
+  // x fits. Several threads may call it at once.
+  virtual void forward(const Signal<T>& x, T* y) const = 0;
+  virtual Mask y_mask(const Signal<T>& x) const { return x.mask; }
+  // Appends what runs the layer one step at a time. Throws Error for a layer that cannot.
+  virtual void make_steps([[maybe_unused]] Steps<T>& steps, [[maybe_unused]] const Shape& x) const {
+    throw Error(name_ + ": cannot step: it needs all steps of a sequence at once");
+  }
+
+ private:
+  std::string name_;
 };
 
-// The layer that `fields` describe, on samples of `features`. Its name and class are what the registry knows; unknown
-// classes, fields left over and values out of range are errors.
 template <class T>
-std::unique_ptr<GraphLayer<T>> make_layer(Fields& fields, Tensors& tensors, Index features);
+using LayerPointer = std::unique_ptr<GraphLayer<T>>;
+
+// The layer that `fields` describe, for samples of `x`. Its name and class are what the registry knows; unknown
+// classes, fields left over and values out of range are errors. prefix: the path of the layer around it, with a slash.
+template <class T>
+LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x);
+
+// What the registry makes, a family a file.
+template <class T>
+LayerPointer<T> make_recurrent(const std::string& kind, const Origin& origin);  // LSTM, GRU, SimpleRNN, RNN
+template <class T>
+LayerPointer<T> make_bidirectional(const Origin& origin);
+template <class T>
+LayerPointer<T> make_rowwise(const std::string& kind, const Origin& origin);  // Dense, Activation, Dropout
+template <class T>
+LayerPointer<T> make_reshaping(const std::string& kind, const Origin& origin);  // Flatten, RepeatVector
+template <class T>
+LayerPointer<T> make_time_distributed(const Origin& origin);
+template <class T>
+LayerPointer<T> make_masking(const Origin& origin);
+template <class T>
+LayerPointer<T> make_embedding(const Origin& origin);
+
+// The signal behind `layer`, its data still to be computed. Throws Error where x does not fit.
+template <class T>
+Signal<T> behind(const GraphLayer<T>& layer, const Signal<T>& x);
 
 Index size_of(const Shape& shape);  // Throws Error where the product overflows.
 std::string shape_text(const Shape& shape);
+[[noreturn]] void misfit(const std::string& name, const std::string& expected, const Shape& x);
 
 }  // namespace latchwork

@@ -1,6 +1,7 @@
 // How a long call learns that its caller wants it to end (Ctrl-C in Python).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 
@@ -16,13 +17,15 @@ class Interrupted : public std::exception {
 using InterruptCheck = bool (*)() noexcept;
 void set_interrupt_check(InterruptCheck check) noexcept;
 
-// One call's view: asks the check every 50 ms.
-class InterruptPoll {
+// What the members of a team know of it: the calling thread asks the check every 50 ms, the others learn its answer.
+class Interruption {
  public:
-  bool wanted() noexcept;
+  bool wanted(bool calling_thread) noexcept;
+  bool wanted() const noexcept { return wanted_.load(std::memory_order_relaxed); }
 
  private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();  // the calling thread's
+  std::atomic<bool> wanted_ = false;
 };
 
 }  // namespace latchwork

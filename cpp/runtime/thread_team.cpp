@@ -21,17 +21,6 @@
 namespace latchwork {
 namespace {
 
-// Spins until `ready`, yielding once the wait is longer than a hand-over between running threads.
-template <class Ready>
-void spin_until(Ready ready) noexcept {
-  for (int spins = 0; !ready(); ++spins) {
-    if (spins < 2000)
-      spin_pause();
-    else
-      sched_yield();
-  }
-}
-
 // "max 100000" or "150000 100000": cgroup v2's quota and period in microseconds.
 int cgroup_quota() {
   std::ifstream v2("/sys/fs/cgroup/cpu.max");

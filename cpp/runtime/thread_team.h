@@ -1,14 +1,28 @@
 // One persistent team of threads for the process: work is handed out by a spin, then by a futex.
 #pragma once
 
+#include <sched.h>
+
 #include <atomic>
 #include <memory>
 #include <type_traits>
 
 #include "base/types.h"
+#include "cpu/float_env.h"
 #include "latchwork/cpu.h"
 
 namespace latchwork {
+
+// Spins until `ready`, yielding once the wait is longer than a hand-over between running threads.
+template <class Ready>
+void spin_until(Ready ready) noexcept {
+  for (int spins = 0; !ready(); ++spins) {
+    if (spins < 2000)
+      spin_pause();
+    else
+      sched_yield();
+  }
+}
 
 // A barrier for the members of one team run. Spins, then yields (a team may be larger than the machine).
 class Barrier {

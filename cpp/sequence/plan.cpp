@@ -9,9 +9,10 @@ namespace {
 constexpr double kShareCost = 60e3;    // handing a call to another thread and joining it: about 1 us
 constexpr double kBarrierCost = 15e3;  // one barrier: 0.15-0.3 us
 constexpr Index kTallTile = 4;         // below so many rows a tile loads weights more often than it multiplies
-// Splitting rows makes every member stream all weights each step. LSTM(1024), 33 MB, forward, two members: 73 ms by
-// rows, 64 by units; at 8 MB (LSTM(512)) no difference.
+// Members that split rows stream all weights each, every step, and so do calls side by side. LSTM(1024), 33 MB,
+// forward, two members: 73 ms by rows, 64 by units; at 8 MB (LSTM(512)) no difference.
 constexpr std::size_t kStreamBytes = 16u << 20;
+constexpr double kStreamCost = 1.15;
 constexpr std::size_t kPanelBytes = 128 * 1024;  // a panel beyond this is better read once for more rows
 constexpr std::size_t kHoistBytes = 256 * 1024;  // a quarter of a 1 MB L2
 
@@ -26,33 +27,61 @@ Index hoist_steps(const PlanShape& s, Index rows) {
   return std::clamp<Index>(static_cast<Index>(kHoistBytes / bytes), 1, 64);
 }
 
-}  // namespace
+std::size_t weight_bytes(const PlanShape& s) {
+  return static_cast<std::size_t>(s.layout->forward_size) * s.element_size;
+}
 
-Plan choose_plan(const PlanShape& s, int threads) {
+double stream_cost(std::size_t bytes) { return bytes > kStreamBytes ? kStreamCost : 1.0; }
+
+// A plan and what the table says it takes.
+struct Choice {
   Plan plan;
-  const double work = step_cost(s);
-  const double all = work * static_cast<double>(s.steps);
-  const auto blocks = static_cast<int>(s.layout->blocks.size());
+  double time;
+};
 
-  const int by_rows = static_cast<int>(std::min<Index>(threads, std::max<Index>(1, s.batch)));
-  const int by_units = std::min(threads, blocks);
-  // A member's rows stream all weights every step: with few rows it waits for them, and so does it when they leave L2.
+Choice choose(const PlanShape& s, int threads) {
+  const double all = step_cost(s) * static_cast<double>(s.steps);
+  Choice best{{}, all};
+  const auto consider = [&](Split split, int members, double time) {
+    if (members > 1 && time < best.time) best = {{.members = members, .split = split}, time};
+  };
+  const auto by_rows = static_cast<int>(std::min<Index>(threads, std::max<Index>(1, s.batch)));
+  const int by_units = std::min(threads, static_cast<int>(s.layout->blocks.size()));
+  // With few rows a member waits for the weights it streams every step.
   const double row_waste = s.batch / by_rows < kTallTile ? 2.0 : 1.0;
-  const double rows_time = by_rows == 1 ? all : all / by_rows * row_waste + kShareCost;
-  const double units_time = by_units == 1 ? all
-                                          : all / by_units + kShareCost +
-                                                kBarrierCost * static_cast<double>(s.steps * s.layout->cell->phases);
-  if (std::min(rows_time, units_time) < all) {
-    plan.split = rows_time <= units_time ? Split::rows : Split::units;
-    plan.members = plan.split == Split::rows ? by_rows : by_units;
-    if (static_cast<std::size_t>(s.layout->forward_size) * s.element_size > kStreamBytes && by_units == plan.members)
-      plan.split = Split::units;
-  }
+  consider(Split::rows, by_rows, all / by_rows * row_waste * stream_cost(weight_bytes(s)) + kShareCost);
+  consider(Split::units, by_units,
+           all / by_units + kShareCost + kBarrierCost * static_cast<double>(s.steps * s.layout->cell->phases));
+
+  Plan& plan = best.plan;
   const Index terms = s.layout->input + s.layout->hidden;
   if (static_cast<std::size_t>(terms * s.layout->panel_columns) * s.element_size > kPanelBytes) plan.strip_rows = 128;
   const Index rows = plan.split == Split::rows ? ceil_div(s.batch, plan.members) : s.batch;
   if (rows < kTallTile && s.steps > 1) plan.hoist_steps = std::min(s.steps, hoist_steps(s, rows));
-  return plan;
+  return best;
+}
+
+}  // namespace
+
+Plan choose_plan(const PlanShape& s, int threads) { return choose(s, threads).plan; }
+
+double plan_cost(const PlanShape& s, int threads) { return choose(s, threads).time; }
+
+std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads) {
+  const int share = calls.size() > 1 ? threads / static_cast<int>(calls.size()) : 0;
+  if (share == 0) return {};
+  std::vector<Plan> plans;
+  double in_turn = 0, longest = 0;
+  std::size_t bytes = 0;
+  for (const PlanShape& call : calls) {
+    const Choice choice = choose(call, share);
+    plans.push_back(choice.plan);
+    longest = std::max(longest, choice.time);
+    bytes += weight_bytes(call);
+    in_turn += choose(call, threads).time;
+  }
+  if (longest * stream_cost(bytes) + kShareCost > in_turn) plans.clear();
+  return plans;
 }
 
 std::vector<Plan> legal_plans(const PlanShape& s, int most_members) {
@@ -82,6 +111,12 @@ BlockShare block_share(const Plan& plan, const Layout& layout, int member) {
   const auto blocks = static_cast<Index>(layout.blocks.size());
   if (plan.split == Split::rows) return {0, blocks};
   return {blocks * member / plan.members, blocks * (member + 1) / plan.members};
+}
+
+UnitShare unit_share(const Layout& layout, const BlockShare& blocks) {
+  if (blocks.end == blocks.first) return {};
+  const Block& last = layout.blocks[static_cast<std::size_t>(blocks.end - 1)];
+  return {layout.blocks[static_cast<std::size_t>(blocks.first)].unit, last.unit + last.units};
 }
 
 }  // namespace latchwork

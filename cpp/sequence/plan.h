@@ -30,6 +30,13 @@ struct PlanShape {
 // The choice, by the cost table in plan.cpp. members <= threads.
 Plan choose_plan(const PlanShape& shape, int threads);
 
+// What the cost table says that plan takes forward, in FMAs of one core at its peak.
+double plan_cost(const PlanShape& shape, int threads);
+
+// Plans for independent calls that run side by side, each on its share of the threads. None: one call after the other,
+// on all threads, takes less.
+std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads);
+
 // The plans a test walks through: every split, member count, staging and strip height worth telling apart.
 std::vector<Plan> legal_plans(const PlanShape& shape, int most_members);
 
@@ -41,6 +48,12 @@ struct BlockShare {
   Index first, end;
 };
 BlockShare block_share(const Plan& plan, const Layout& layout, int member);
+
+// The real units of those blocks: [first, end).
+struct UnitShare {
+  Index first = 0, end = 0;
+};
+UnitShare unit_share(const Layout& layout, const BlockShare& blocks);
 
 // Weight gradients sum groups of whole steps, counted from step 0: of shapes alone, never of a plan.
 inline Index group_steps(Index batch) { return ceil_div(256, batch > 0 ? batch : 1); }

@@ -1,35 +1,43 @@
 // The time loops, once for every cell: arguments and entry points.
 #pragma once
 
+#include <span>
+
 #include "sequence/batch.h"
 #include "sequence/plan.h"
+#include "sequence/records.h"
 #include "sequence/weights.h"
 
 namespace latchwork {
 
 template <class T>
 struct ForwardArgs {
+  Plan plan;
   const Weights<T>* weights;
   const Batch* batch;
   Index steps;  // T of the arrays: y is zero from a sequence's length to here
   Activation activation, recurrent_activation;
-  RowMap<const T> x;             // rows of I
-  RowMap<T> y;                   // rows of H; no data: outputs are not kept
-  const T* initial[kMaxStates];  // [B, H] by batch index; null: zeros
-  T* final[kMaxStates];          // [B, H]; null: not wanted
-  T* saved;                      // [records][record]; null: inference
+  RowMap<const T> x;               // rows of I
+  RowMap<T> y;                     // rows of H; no data: outputs are not kept
+  const T* initial[kMaxStates];    // [B, H] by batch index; null: zeros
+  T* final[kMaxStates];            // [B, H]; null: not wanted
+  Records<T> records = {};         // kept for backward; no data: not kept
+  SegmentStates<T> segments = {};  // kept for a rerun, when records are not; no data: not kept
+  RowMap<const T> h = {};          // of the call that is run again: where a segment's h comes from
 };
 
 // Parameter gradients accumulate into the caller's arrays; gradients of x and of the initial states are overwritten.
 template <class T>
 struct BackwardArgs {
+  Plan plan;
   const Weights<T>* weights;
   const Batch* batch;
   Activation activation, recurrent_activation;
   RowMap<const T> x;
   RowMap<const T> y;  // of the forward call
   const T* initial[kMaxStates];
-  const T* saved;
+  Records<T> records;  // no data: made again, segment by segment, from the states before each
+  SegmentStates<T> segments;
   RowMap<const T> dy;            // no data: zero
   const T* d_final[kMaxStates];  // [B, H]; null: zero
   RowMap<T> dx;                  // no data: not wanted
@@ -39,10 +47,12 @@ struct BackwardArgs {
   T* d_bias;                     // [biases, G*H] or null
 };
 
+// Independent calls, side by side as far as the team goes (sequence/calls.h).
 template <class T>
-void run_forward(const ForwardArgs<T>& args, const Plan& plan);
+void run_forward(std::span<const ForwardArgs<T>> calls);
 
+// The same; no two calls add to one array.
 template <class T>
-void run_backward(const BackwardArgs<T>& args, const Plan& plan);
+void run_backward(std::span<const BackwardArgs<T>> calls);
 
 }  // namespace latchwork

@@ -18,6 +18,20 @@ std::vector<int> products_of(const CellInfo& cell, int slot) {
   return products;
 }
 
+// The number of a slot's chain in the list, where it is added if it is new.
+int chain_of(std::vector<Chain>& chains, const CellInfo& cell, int slot) {
+  const std::vector<int> products = products_of(cell, slot);
+  const auto same = [&](const Chain& c) {
+    return std::equal(products.begin(), products.end(), c.products, c.products + c.product_count);
+  };
+  const auto found = std::find_if(chains.begin(), chains.end(), same);
+  const auto number = static_cast<int>(found - chains.begin());
+  if (found != chains.end()) return number;
+  Chain& chain = chains.emplace_back(Chain{static_cast<int>(products.size()), {}});
+  std::copy(products.begin(), products.end(), chain.products);
+  return number;
+}
+
 int gate_of(const ProductInfo& product, int slot) {
   for (int i = 0; i < product.count; ++i)
     if (product.slots[i] == slot) return product.gates[i];
@@ -55,25 +69,28 @@ Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index col
   for (Index unit = 0; unit < hidden; unit += panel_columns)
     blocks.push_back({unit, std::min(panel_columns, padded_hidden - unit), std::min(panel_columns, hidden - unit)});
 
-  for (int phase = 0; phase < cell->phases; ++phase)
+  for (int phase = 0; phase < cell->phases; ++phase) {
+    const int first = cell->phase[phase].first_slot, end = first + cell->phase[phase].slot_count;
+    std::vector<Chain>& of_phase = chains.emplace_back();
     for (const Block& block : blocks) {
       std::vector<Panel>& list = panels.emplace_back();
-      const int first = cell->phase[phase].first_slot, end = first + cell->phase[phase].slot_count;
       for (int slot = first; slot < end;) {
-        const std::vector<int> products = products_of(*cell, slot);
+        const int chain = chain_of(of_phase, *cell, slot);
         const bool pair =
-            2 * block.width <= panel_columns && slot + 1 < end && products_of(*cell, slot + 1) == products;
-        Panel panel{slot, block.width * (pair ? 2 : 1), slot * block.width, forward_size, 0, 0, {}};
-        for (const int p : products) {
-          panel.products[panel.product_count++] = p;
-          const Index length = features(cell->product[p].operand) * panel.columns;
+            2 * block.width <= panel_columns && slot + 1 < end && chain_of(of_phase, *cell, slot + 1) == chain;
+        Panel panel{slot, chain, block.width * (pair ? 2 : 1), slot * block.width, forward_size, 0};
+        const Chain& of_panel = of_phase[static_cast<std::size_t>(chain)];
+        for (int i = 0; i < of_panel.product_count; ++i) {
+          const Operand operand = cell->product[of_panel.products[i]].operand;
+          const Index length = features(operand) * panel.columns;
           forward_size += length;
-          if (cell->product[p].operand == Operand::x) panel.x_weights = length;
+          if (operand == Operand::x) panel.x_weights = length;
         }
         list.push_back(panel);
         slot += pair ? 2 : 1;
       }
     }
+  }
 
   for (const Operand operand : {Operand::x, Operand::h, Operand::intermediate}) {
     BackwardProduct product{operand, features(operand), 0, backward_size, {}};
@@ -151,11 +168,13 @@ void Weights<T>::pack_forward() {
   const auto pack = table_->of<T>().product.pack;
   parallel_for(tasks, grain, [&](Index begin, Index end) {
     for (Index task = begin; task < end; ++task) {
+      const auto phase = static_cast<int>(static_cast<std::size_t>(task) / layout_->blocks.size());
       const Block& block = layout_->blocks[static_cast<std::size_t>(task) % layout_->blocks.size()];
       for (const Panel& panel : layout_->panels[static_cast<std::size_t>(task)]) {
         T* out = forward_.data() + panel.weights;
-        for (int i = 0; i < panel.product_count; ++i) {
-          const ProductInfo& product = cell_->product[panel.products[i]];
+        const Chain& chain = layout_->chains_of(phase)[static_cast<std::size_t>(panel.chain)];
+        for (int i = 0; i < chain.product_count; ++i) {
+          const ProductInfo& product = cell_->product[chain.products[i]];
           const Index terms = layout_->features(product.operand);
           for (Index c = 0; c < panel.columns; c += block.width)
             pack({.source = matrix(product.weight) +

@@ -15,15 +15,20 @@ struct Block {
   Index units;        // real units
 };
 
-// The columns of one product tile: one slot of a block or, in a half-wide block, two slots with the same products.
+// Slots of a phase that the same products fill, in the same order.
+struct Chain {
+  int product_count;
+  int products[kMaxProducts];
+};
+
+// The columns of one product tile: one slot of a block or, in a half-wide block, two slots of one chain.
 struct Panel {
   int slot;
+  int chain;  // of the phase
   Index columns;
   Index in_block;   // offset of its columns within the block's [slot][width]
   Index weights;    // offset in the forward pack
   Index x_weights;  // length of its x part there: what a hoisted product has done already
-  int product_count;
-  int products[kMaxProducts];
 };
 
 // d_operand += d_slots · weights^T, a chain over (slot, unit).
@@ -43,6 +48,7 @@ struct Layout {
   Index input, hidden, padded_hidden;
   Index panel_columns, lanes;
   std::vector<Block> blocks;
+  std::vector<std::vector<Chain>> chains;  // [phase]
   std::vector<std::vector<Panel>> panels;  // [phase * blocks + block]
   std::vector<BackwardProduct> backward;   // by operand
   Index forward_size, backward_size;       // elements of the packs
@@ -52,6 +58,7 @@ struct Layout {
   Index block_offset(const Block& block) const { return block.unit * cell->slots; }  // of a block in it
   Index panel_width(Index columns, Index panel) const;                               // of a backward panel
   const BackwardProduct* backward_of(Operand operand) const;
+  const std::vector<Chain>& chains_of(int phase) const { return chains[static_cast<std::size_t>(phase)]; }
   const std::vector<Panel>& panels_of(int phase, Index block) const {
     return panels[static_cast<std::size_t>(phase) * blocks.size() + static_cast<std::size_t>(block)];
   }

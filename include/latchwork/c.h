@@ -2,7 +2,7 @@
  *
  * Every function that can fail returns a status; latchwork_last_error() has the text of this thread's last failure.
  * Nothing is written where a call fails. Handles are opaque and freed by their own function; null may be freed.
- * A model may serve several threads at once; streams serve one at a time, and their model must outlive them.
+ * A model may serve several threads at once; streams serve one at a time and do not need their model any more.
  * Shapes: B batch, T time steps, F features; arrays are contiguous, batch first, and the caller's. */
 #pragma once
 
@@ -45,6 +45,15 @@ latchwork_status latchwork_model_predict_f32(const latchwork_model* model, const
 latchwork_status latchwork_model_predict_f64(const latchwork_model* model, const double* x, const int64_t* shape,
                                              size_t rank, double* y);
 
+/* Sequences of different lengths, one behind the other: x [N, F], N the sum of lengths [batch]. y has a row for each
+ * step or, where the model gives one output a sequence, for each sequence. */
+latchwork_status latchwork_model_ragged_output_shape(const latchwork_model* model, const int64_t* lengths, size_t batch,
+                                                     int64_t* y_shape, size_t* y_rank);
+latchwork_status latchwork_model_predict_ragged_f32(const latchwork_model* model, const float* x,
+                                                    const int64_t* lengths, size_t batch, float* y);
+latchwork_status latchwork_model_predict_ragged_f64(const latchwork_model* model, const double* x,
+                                                    const int64_t* lengths, size_t batch, double* y);
+
 /* `batch` streams that have seen nothing. */
 latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t batch, latchwork_streams** streams);
 void latchwork_streams_free(latchwork_streams* streams);
@@ -52,6 +61,14 @@ latchwork_status latchwork_streams_reset(latchwork_streams* streams);
 /* One time step of every stream: x [B, F] -> y [B, outputs]. */
 latchwork_status latchwork_streams_step_f32(latchwork_streams* streams, const float* x, float* y);
 latchwork_status latchwork_streams_step_f64(latchwork_streams* streams, const double* x, double* y);
+/* Numbers of x and of y for one stream, and of the states of all streams; null where not wanted. */
+latchwork_status latchwork_streams_sizes(const latchwork_streams* streams, int64_t* features, int64_t* outputs,
+                                         int64_t* state);
+/* All that is carried from step to step, to keep or to give to as many streams of the same model. */
+latchwork_status latchwork_streams_get_state_f32(latchwork_streams* streams, float* values);
+latchwork_status latchwork_streams_get_state_f64(latchwork_streams* streams, double* values);
+latchwork_status latchwork_streams_set_state_f32(latchwork_streams* streams, const float* values);
+latchwork_status latchwork_streams_set_state_f64(latchwork_streams* streams, const double* values);
 
 #pragma GCC visibility pop
 

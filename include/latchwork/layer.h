@@ -59,6 +59,8 @@ struct LayerGradients {
 
 template <class T>
 class Layer;
+template <class T>
+class Stream;
 
 // What a recorded forward leaves for one backward. x, y and the initial states it was given must stay as they were.
 template <class T>
@@ -109,6 +111,7 @@ class Layer {
   void backward(Recording<T> recording, const LayerGradients<T>& gradients) const;
 
  private:
+  friend class Stream<T>;
   struct Content;
   std::unique_ptr<Content> content_;
 };
@@ -123,9 +126,9 @@ class Stream {
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
-  void step(const T* x, T* y);    // x [rows, I] -> y [rows, H]
+  void step(const T* x, T* y);    // x [rows, I] -> y [rows, H]; allocates nothing while the layer stays as it is
   void reset() noexcept;          // states to zero
-  std::span<T> state(int index);  // [rows, H], to read or write between steps; throws Error beyond states()
+  std::span<T> state(int index);  // [rows, H], to read or write until the next step; throws Error beyond states()
 
  private:
   struct Content;

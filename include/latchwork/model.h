@@ -4,11 +4,13 @@
 //   std::vector<float> y(model.output_size({1, 52, 1}));
 //   model.predict(x, {1, 52, 1}, y.data());
 //
-// Shapes: B batch, T time steps, F features. Arrays are the caller's, C-contiguous; nothing is kept.
+// Shapes: B batch, T time steps, F features. Arrays are the caller's, C-contiguous; nothing is kept. Token numbers (of
+// a model that begins with an Embedding) are passed as the model's own type.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,16 @@ namespace latchwork {
 
 using Shape = std::vector<std::int64_t>;
 
-class Streams;
+// Sequences of different lengths, one behind the other and without padding: x is [N, F], N the sum of the lengths.
+struct Ragged {
+  std::span<const std::int64_t> lengths;
+};
+
+struct ModelGraph;
+template <class T>
+struct Steps;
+template <class T>
+class Session;
 
 class Model {
  public:
@@ -34,46 +45,73 @@ class Model {
   bool float64() const;              // what it computes in: double, else float
   const Shape& input_shape() const;  // of one sample, [T, F] say; -1 where any size runs
 
-  // The shape of y for x of `shape` (batch first). Throws Error where x does not fit.
+  // The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer gives
+  // sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
   Shape output_shape(const Shape& shape) const;
+  Shape output_shape(const Ragged& ragged) const;
   std::int64_t output_size(const Shape& shape) const;  // its product
+  std::int64_t output_size(const Ragged& ragged) const;
 
-  // y [output_shape(shape)] of x [shape]. Throws Error for the other type or a shape that does not fit, before y is
+  // y [output_shape] of x. Every sequence begins with states of zero, in stateful layers too (a session carries them).
+  // Throws Error for the other type, a shape that does not fit or a number outside an Embedding's table, before y is
   // written. Several threads may call it at once.
   void predict(const float* x, const Shape& shape, float* y) const;
   void predict(const double* x, const Shape& shape, double* y) const;
+  void predict(const float* x, const Ragged& ragged, float* y) const;
+  void predict(const double* x, const Ragged& ragged, double* y) const;
 
-  // For a model of sequences [T, F]: `batch` streams that have seen nothing. The model must outlive them.
-  Streams streams(std::int64_t batch) const;
-  // One time step of every stream: x [B, F], y [B, outputs]. After t steps y is predict's output on those t steps: its
-  // last row, if it has one a step. Throws Error as predict does, and for layers that read a sequence backwards.
-  void step(Streams& streams, const float* x, float* y) const;
-  void step(Streams& streams, const double* x, double* y) const;
+  // For a model of sequences: `streams` streams that have seen nothing. T is the model's type. Layers that need all of
+  // a sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, and Flatten and TimeDistributed where
+  // there is more than one axis left behind the steps. Throws Error for those and for the other type.
+  template <class T>
+  Session<T> session(std::int64_t streams = 1) const;
 
  private:
-  friend class Streams;
-  struct Graph;
-  explicit Model(std::unique_ptr<Graph> graph);
-  std::unique_ptr<Graph> graph_;
+  friend Model model_of(ModelGraph graph);
+  explicit Model(std::unique_ptr<const ModelGraph> graph);
+  std::unique_ptr<const ModelGraph> graph_;
 };
 
-// What streams carry from step to step. For one thread at a time.
-class Streams {
- public:
-  Streams(Streams&&) noexcept;
-  Streams& operator=(Streams&&) noexcept;
-  ~Streams();
+struct SessionState {
+  std::string name;    // "lstm/h", "rnn/stacked_rnn_cells/gru_cell/h"
+  std::int64_t units;  // numbers of one stream
+};
 
-  std::int64_t batch() const;
-  std::int64_t steps() const;  // taken since the start or the last reset
-  void reset();                // all streams have seen nothing
+// Streams of single time steps, and the states they carry. For one thread at a time; it does not need its model any
+// more.
+template <class T>
+class Session {
+ public:
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  std::int64_t streams() const noexcept;
+  std::int64_t features() const noexcept;
+  std::int64_t outputs() const noexcept;
+
+  // One time step of every stream: x [streams, features] -> y [streams, outputs]. After t steps y is predict's output
+  // on those t steps: its last row, if it has one a step. Runs on the calling thread, allocates nothing and takes no
+  // lock. False, with nothing changed, where x has a number outside an Embedding's table: no other model returns false.
+  bool step(const T* x, T* y) noexcept;
+
+  void reset() noexcept;            // all streams have seen nothing
+  void reset(std::int64_t stream);  // one of them; throws Error unless it is within [0, streams)
+
+  // What is carried from step to step, by number: to look at, keep, or put into a session of as many streams. A masked
+  // step gives the last output again, which is then the state h that was put in.
+  const std::vector<SessionState>& states() const noexcept;
+  void get_state(std::size_t state, T* values) const;  // [streams, units]; throws Error beyond states()
+  void set_state(std::size_t state, const T* values);
 
  private:
   friend class Model;
-  struct Carried;
-  explicit Streams(std::unique_ptr<Carried> carried);
-  std::unique_ptr<Carried> carried_;
+  explicit Session(std::unique_ptr<Steps<T>> steps);
+  std::unique_ptr<Steps<T>> steps_;
 };
+
+extern template class Session<float>;
+extern template class Session<double>;
 
 }  // namespace latchwork
 

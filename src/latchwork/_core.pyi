@@ -1,7 +1,7 @@
 """Types of the compiled core. Arrays are C-contiguous numpy arrays, float32 or float64, of one dtype a call."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ def use_isa(name: str) -> None: ...
 def features() -> list[str]: ...
 def num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
+def nanoseconds() -> int: ...  # of computation by this thread, outside the GIL, since it began
 
 # recurrent and dense layers
 class RecurrentWeights:
@@ -52,37 +53,44 @@ class Context:
     @property
     def cell(self) -> str: ...
 
+# weights, x, state, lengths, offsets, time_major, reverse, activation, recurrent_activation, return_sequences, mask,
+# hold, align, out
+GivenCall: TypeAlias = tuple[
+    RecurrentWeights,
+    NDArray[Any],
+    Sequence[NDArray[Any] | None],
+    NDArray[Any] | None,
+    NDArray[Any] | None,
+    bool,
+    bool,
+    str,
+    str,
+    bool,
+    NDArray[np.bool_] | None,
+    bool,
+    bool,
+    NDArray[Any] | None,
+]
+# ctx, dy, dstate, need_dx, need_dstate, out
+GivenGradients: TypeAlias = tuple[
+    Context, NDArray[Any] | None, Sequence[NDArray[Any] | None], bool, bool, Sequence[NDArray[Any] | None] | None
+]
+
 def recurrent_forward(
-    weights: RecurrentWeights,
-    x: NDArray[Any],
-    state: Sequence[NDArray[Any] | None],
-    lengths: NDArray[Any] | None,
-    offsets: NDArray[Any] | None,
-    time_major: bool,
-    reverse: bool,
-    activation: str,
-    recurrent_activation: str,
-    training: bool,
-    sequences: bool,
-    mask: NDArray[np.bool_] | None = None,
-    hold: bool = False,
-    align: bool = False,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], list[NDArray[Any]], Context | None]: ...
+    calls: Sequence[GivenCall], training: bool
+) -> list[tuple[NDArray[Any], list[NDArray[Any]], Context | None]]: ...
 def recurrent_backward(
-    ctx: Context,
-    dy: NDArray[Any] | None,
-    dstate: Sequence[NDArray[Any] | None],
-    need_dx: bool,
-    need_dstate: bool,
-    out: Sequence[NDArray[Any] | None] | None,
-) -> tuple[NDArray[Any] | None, list[NDArray[Any]] | None, NDArray[Any], NDArray[Any], NDArray[Any] | None]: ...
+    calls: Sequence[GivenGradients],
+) -> list[
+    tuple[NDArray[Any] | None, list[NDArray[Any]] | None, NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]
+]: ...
 def empty(shape: Sequence[int], float64: bool) -> NDArray[Any]: ...
 def gather_rows(table: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[Any]: ...
 def scatter_add_rows(d_rows: NDArray[Any], numbers: NDArray[np.int64], d_table: NDArray[Any]) -> None: ...
 def legal_plans(
     cell: str, float64: bool, batch: int, steps: int, input: int, hidden: int, threads: int
 ) -> list[tuple[int, int, int, int]]: ...
+def plan_cost(cell: str, batch: int, steps: int, input: int, hidden: int, threads: int) -> float: ...
 def force_plan(plan: tuple[int, int, int, int] | None) -> None: ...
 
 # functions of one number, softmax
@@ -186,13 +194,15 @@ def write_safetensors(path: bytes, tensors: Sequence[tuple[str, NDArray[Any]]], 
 def json_text(value: object) -> str: ...
 def parse_json(text: str) -> Any: ...
 
-class Streams:
-    @property
-    def steps(self) -> int: ...
-    def reset(self) -> None: ...
-
 class Model:
     def __init__(self, path: bytes) -> None: ...
-    def predict(self, x: NDArray[Any]) -> NDArray[Any]: ...
-    def streams(self, batch: int) -> Streams: ...
-    def step(self, streams: Streams, x: NDArray[Any]) -> NDArray[Any]: ...
+    def predict(self, x: NDArray[Any], lengths: Sequence[int] | None = None) -> NDArray[Any]: ...
+
+class Session:
+    def __init__(
+        self, description: dict[str, Any], weights: Sequence[tuple[str, NDArray[Any]]], streams: int
+    ) -> None: ...
+    def step(self, x: NDArray[Any]) -> NDArray[Any]: ...
+    def reset(self, stream: int | None = None) -> None: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def set_state(self, states: Sequence[NDArray[Any]]) -> None: ...

@@ -29,6 +29,13 @@ class Initializer:
 
     Calling one checks the arguments. A `seed` given to the constructor wins over the call's, with stream 0: such an
     initializer gives the same values each time it is called, as in Keras.
+
+    Example:
+        >>> class Halves(Initializer):
+        ...     def draw(self, shape, dtype, seed, stream):
+        ...         return np.full(shape, 0.5, dtype)
+        >>> Halves()((2,)).tolist()
+        [0.5, 0.5]
     """
 
     seed: int | None = None
@@ -69,7 +76,11 @@ class Initializer:
         return self.draw(extents, name, random.seed() if seed is None else seed, stream)
 
     def draw(self, shape: list[int], dtype: str, seed: int, stream: int) -> NDArray[Any]:
-        """The values, as a pure function of the arguments; dtype is "float32" or "float64"."""
+        """The values, as a pure function of shape, dtype ("float32" or "float64"), seed and `stream`.
+
+        Raises:
+            TypeError: The class does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define draw(shape, dtype, seed, stream)")
 
 
@@ -135,7 +146,7 @@ class Identity(Initializer):
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
-    """Uniform in [minval, maxval), default [-0.05, 0.05).
+    """Uniform in [`minval`, `maxval`), default [-0.05, 0.05).
 
     Example:
         >>> values = RandomUniform(0.0, 1.0, seed=1)((100,))
@@ -153,7 +164,7 @@ class RandomUniform(Initializer):
 
 @dataclass(frozen=True)
 class RandomNormal(Initializer):
-    """Normal with `mean` 0 and standard deviation `stddev` 0.05, by inversion (Wichura's AS 241).
+    """Normal with `mean` 0 and standard deviation `stddev` 0.05, by inversion (M. Wichura, algorithm AS 241, 1988).
 
     Example:
         >>> RandomNormal(seed=1)((3,)).shape
@@ -170,7 +181,7 @@ class RandomNormal(Initializer):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Initializer):
-    """As `RandomNormal`, drawn within two standard deviations of the mean; `stddev` is that before truncation.
+    """As `RandomNormal`, drawn within two standard deviations of `mean`; `stddev` is that before truncation (Keras).
 
     Example:
         >>> values = TruncatedNormal(stddev=1.0, seed=1)((1000,))
@@ -187,8 +198,8 @@ class TruncatedNormal(Initializer):
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a kernel: (shape[0], shape[1]) of a matrix, whole width for the gates of a recurrent kernel;
-    for more axes the leading ones multiply both, as in Keras.
+    """(fan_in, fan_out) of a kernel of `shape`: (shape[0], shape[1]) of a matrix, whole width for the gates of a
+    recurrent kernel; for more axes the leading ones multiply both, as in Keras.
 
     Example:
         >>> fans((3, 8)), fans((5,)), fans((2, 3, 4))
@@ -204,7 +215,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class VarianceScaling(Initializer):
-    """Variance scale / n, where n is fan_in, fan_out or their mean.
+    """Variance scale / n, where n is fan_in, fan_out or their mean (formulas and defaults of Keras 3).
 
     Args:
         scale: Default 1.
@@ -369,6 +380,9 @@ _NAMES: dict[str, type[Initializer]] = {
 
 def get(identifier: str | Initializer) -> Initializer:
     """Return the initializer of a name ("glorot_uniform", "GlorotUniform", ...), or the object itself.
+
+    Args:
+        identifier: The name, or an Initializer.
 
     Raises:
         ValueError: An unknown name (the nearest known ones are told), or neither a name nor an Initializer.

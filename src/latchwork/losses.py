@@ -38,7 +38,7 @@ def targets_like(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
 
 
 def labels_for(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
-    """Return `y` as int64 labels [...] for an output [..., classes]; [..., 1] is the same. Floats must be whole.
+    """Return `y` as int64 labels [...] for outputs `y_pred` [..., classes]; [..., 1] is the same. Floats must be whole.
 
     Raises:
         ValueError: Another shape, a label that is no integer, or `y` is not bool, integer or float.
@@ -59,7 +59,7 @@ def labels_for(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def shape_of(y: ArrayLike) -> tuple[int, ...]:
-    """Return the shape of targets, whatever holds them.
+    """Return the shape of targets `y` of any dtype, whatever holds them.
 
     Example:
         >>> shape_of([[1], [2]])
@@ -76,7 +76,16 @@ def _numbers(y: ArrayLike) -> NDArray[Any]:
 
 
 class Loss(ABC):
-    """Base: subclass it and write `value_and_grad`. `name` is how histories and errors call it."""
+    """Base: subclass it and write `value_and_grad`. `name` is how histories and errors call it.
+
+    Example:
+        >>> class Sum(Loss):
+        ...     name = "sum"
+        ...     def value_and_grad(self, y_true, y_pred):
+        ...         return float(y_pred.sum()), y_pred.size, np.full_like(y_pred, 1 / y_pred.size)
+        >>> Sum()([0.0, 0.0], np.array([[1.0], [2.0]]))
+        1.5
+    """
 
     name: str
 
@@ -90,12 +99,12 @@ class Loss(ABC):
         """
 
     def value(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> tuple[float, int]:
-        """(sum, number) without the gradient."""
+        """(sum, number) without the gradient; y_true and y_pred in shapes and dtypes as for `value_and_grad`."""
         total, count, _ = self.value_and_grad(y_true, y_pred)
         return total, count
 
     def __call__(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> float:
-        """The mean of the loss elements; 0 for an empty batch."""
+        """The mean of the loss elements, 0 for an empty batch; y_true and y_pred in shapes and dtypes as above."""
         total, count = self.value(y_true, y_pred)
         return total / count if count else 0.0
 
@@ -245,7 +254,7 @@ class CategoricalCrossentropy(_CoreLoss):
 
 @dataclass(frozen=True)
 class SparseCategoricalCrossentropy(_CoreLoss):
-    """`CategoricalCrossentropy` with class labels [...] or [..., 1] as targets for outputs [..., classes].
+    """`CategoricalCrossentropy` (Keras') with class labels [...] or [..., 1] as targets for outputs [..., classes].
 
     Args:
         from_logits: y_pred holds logits; default False.
@@ -296,6 +305,9 @@ CLASSES = {known.__name__: known for known in _NAMES.values()}
 
 def get(identifier: str | Loss) -> Loss:
     """Return the loss of a name, as Keras has them ("mse", "MSE", "mean_squared_error", ...), or the object itself.
+
+    Args:
+        identifier: The name, or a Loss.
 
     Raises:
         ValueError: An unknown name (the nearest known ones are told), or neither a name nor a Loss.

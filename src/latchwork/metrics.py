@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Metric(ABC):
     """Base: a mean over everything seen since `reset`. Subclass it and write `measure`.
 
+    Args:
+        name: How histories call it.
+
     Example:
         >>> import numpy as np
         >>> m = MeanAbsoluteError()
@@ -30,10 +33,10 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> tuple[float, int]:
-        """(sum, count) of one batch."""
+        """(sum, count) of one batch: `y_true` of any numeric dtype, `y_pred` float32 or float64 [N, ...]."""
 
     def update(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> None:
-        """Add a batch: targets of any numeric dtype, outputs float32 or float64.
+        """Add a batch: targets `y_true` of any numeric dtype, outputs `y_pred` float32 or float64.
 
         Raises:
             ValueError: As the loss of the same kind: a wrong dtype or shape, a label out of range.
@@ -58,6 +61,10 @@ class Metric(ABC):
 class LossMetric(Metric):
     """The mean of a loss's elements.
 
+    Args:
+        loss: A `losses.Loss`.
+        name: Default: the loss's.
+
     Example:
         >>> LossMetric(losses.Huber(delta=2.0)).name
         'huber_loss'
@@ -72,7 +79,15 @@ class LossMetric(Metric):
 
 
 class MeanSquaredError(LossMetric):
-    """mean((y_pred - y_true)^2). Names: "mse", "MSE", "mean_squared_error"."""
+    """mean((y_pred - y_true)^2). Names: "mse", "MSE", "mean_squared_error".
+
+    Example:
+        >>> import numpy as np
+        >>> m = MeanSquaredError()
+        >>> m.update([1.0, 2.0], np.array([[1.0], [4.0]]))
+        >>> m.result()
+        2.0
+    """
 
     def __init__(self, name: str = "mean_squared_error") -> None:
         super().__init__(losses.MeanSquaredError(), name)
@@ -97,14 +112,33 @@ class RootMeanSquaredError(MeanSquaredError):
 
 
 class MeanAbsoluteError(LossMetric):
-    """mean(|y_pred - y_true|). Names: "mae", "MAE", "mean_absolute_error"."""
+    """mean(|y_pred - y_true|). Names: "mae", "MAE", "mean_absolute_error".
+
+    Example:
+        >>> import numpy as np
+        >>> m = MeanAbsoluteError()
+        >>> m.update([1.0, 2.0], np.array([[1.0], [4.0]]))
+        >>> m.result()
+        1.0
+    """
 
     def __init__(self, name: str = "mean_absolute_error") -> None:
         super().__init__(losses.MeanAbsoluteError(), name)
 
 
 class BinaryCrossentropy(LossMetric):
-    """The mean of `losses.BinaryCrossentropy`. Names: "bce", "BCE", "binary_crossentropy"."""
+    """The mean of Keras' and `losses.BinaryCrossentropy`. Names: "bce", "BCE", "binary_crossentropy".
+
+    Args:
+        from_logits, label_smoothing: See the loss.
+
+    Example:
+        >>> import numpy as np
+        >>> m = BinaryCrossentropy()
+        >>> m.update([1, 0], np.array([[0.5], [0.5]]))
+        >>> round(m.result(), 12)
+        0.69314718056
+    """
 
     def __init__(
         self, name: str = "binary_crossentropy", *, from_logits: bool = False, label_smoothing: float = 0.0
@@ -113,7 +147,18 @@ class BinaryCrossentropy(LossMetric):
 
 
 class CategoricalCrossentropy(LossMetric):
-    """The mean of `losses.CategoricalCrossentropy`. Name: "categorical_crossentropy"."""
+    """The mean of Keras' and `losses.CategoricalCrossentropy`. Name: "categorical_crossentropy".
+
+    Args:
+        from_logits, label_smoothing: See the loss.
+
+    Example:
+        >>> import numpy as np
+        >>> m = CategoricalCrossentropy()
+        >>> m.update([[0, 1]], np.array([[0.5, 0.5]]))
+        >>> round(m.result(), 12)
+        0.69314718056
+    """
 
     def __init__(
         self, name: str = "categorical_crossentropy", *, from_logits: bool = False, label_smoothing: float = 0.0
@@ -122,7 +167,18 @@ class CategoricalCrossentropy(LossMetric):
 
 
 class SparseCategoricalCrossentropy(LossMetric):
-    """The mean of `losses.SparseCategoricalCrossentropy`. Name: "sparse_categorical_crossentropy"."""
+    """The mean of Keras' and `losses.SparseCategoricalCrossentropy`. Name: "sparse_categorical_crossentropy".
+
+    Args:
+        from_logits: See the loss.
+
+    Example:
+        >>> import numpy as np
+        >>> m = SparseCategoricalCrossentropy()
+        >>> m.update([1], np.array([[0.5, 0.5]]))
+        >>> round(m.result(), 12)
+        0.69314718056
+    """
 
     def __init__(self, name: str = "sparse_categorical_crossentropy", *, from_logits: bool = False) -> None:
         super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
@@ -152,8 +208,8 @@ class BinaryAccuracy(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """The share of rows whose largest target and largest output stand at the same place (the first of equals).
-    Name: "categorical_accuracy".
+    """The share of rows whose largest target and largest output stand at the same place (the first of equals),
+    as in Keras. Name: "categorical_accuracy".
 
     Example:
         >>> import numpy as np
@@ -171,7 +227,7 @@ class CategoricalAccuracy(Metric):
 
 
 class SparseCategoricalAccuracy(Metric):
-    """The share of rows whose largest output stands at the label. Name: "sparse_categorical_accuracy".
+    """The share of rows whose largest output stands at the label, as in Keras. Name: "sparse_categorical_accuracy".
 
     Example:
         >>> import numpy as np
@@ -253,6 +309,9 @@ CLASSES = {known.__name__: known for known in _NAMES.values()}
 
 def get(identifier: str | Metric) -> Metric:
     """Return a new metric of a name, which it keeps as its own ("mse" stays "mse" in histories), or the object itself.
+
+    Args:
+        identifier: The name, or a Metric.
 
     Raises:
         ValueError: An unknown name (the nearest known ones are told), or neither a name nor a Metric.

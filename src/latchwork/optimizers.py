@@ -53,6 +53,10 @@ class Optimizer(ABC):
 
     Raises:
         TypeError, ValueError: A value that is no number or out of range, or more than one way of clipping.
+
+    Example:
+        >>> isinstance(Adam(), Optimizer)
+        True
     """
 
     learning_rate: float = 0.001
@@ -90,7 +94,7 @@ class Optimizer(ABC):
         return ()
 
     def build(self, n: int, dtype: DTypeLike) -> None:
-        """Make the moments, zeros, for a model of `n` parameters. A second call with the same arguments does nothing.
+        """Make the moments, zeros, for a model of `n` parameters of `dtype`. The same call again does nothing.
 
         Raises:
             ValueError: A dtype other than float32 and float64, or a model of another size or dtype after steps were
@@ -116,8 +120,8 @@ class Optimizer(ABC):
         """Take one step, in place. Clipping also writes `grads`.
 
         Args:
-            params: Flat [n], as given to `build` (called for you the first time).
-            grads: Flat [n], same dtype.
+            params: Flat [N], float32 or float64, as given to `build` (called for you the first time).
+            grads: Flat [N], same dtype.
             ranges: (start, stop, name) of every trainable variable, in order; the others stay as they are. Default:
                 one variable, all of it.
 
@@ -343,6 +347,9 @@ CLASSES = {known.__name__: known for known in _NAMES.values()}
 
 def get(identifier: str | Optimizer) -> Optimizer:
     """Return a new optimizer of a name, in any case ("adam", "Adam"), or the object itself.
+
+    Args:
+        identifier: The name, or an Optimizer.
 
     Raises:
         ValueError: An unknown name (the nearest known ones are told), or neither a name nor an Optimizer.

@@ -12,8 +12,11 @@ class Ragged:
     """A batch of sequences of different lengths, without padding.
 
     Args:
-        values: `[N, F]`, the sequences one after the other.
+        values: `[N, F]` of any dtype, the sequences one after the other.
         offsets: `[B + 1]` whole numbers; sequence `i` is `values[offsets[i]:offsets[i + 1]]`.
+
+    Raises:
+        ValueError: Another shape, or offsets that do not rise from 0 to N.
 
     >>> r = Ragged.from_list([np.ones((2, 3)), np.zeros((1, 3))])
     >>> len(r), r.lengths.tolist(), r[1].shape
@@ -40,7 +43,14 @@ class Ragged:
 
     @classmethod
     def from_list(cls, sequences: Sequence[npt.ArrayLike]) -> Ragged:
-        """Joins arrays `[T_i, F]` of one dtype and feature count."""
+        """Joins arrays.
+
+        Args:
+            sequences: At least one array; `[T_i, F]` each, of one dtype and feature count.
+
+        Raises:
+            ValueError: No array, or one of another dtype or feature count than the first.
+        """
         arrays = [np.asarray(s) for s in sequences]
         if not arrays:
             raise ValueError("sequences must hold at least one array")

@@ -176,8 +176,12 @@ def dropout(
 def dropout_backward(dy: NDArray[np.floating], mask: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the gradient of `dropout` with respect to x: dy * mask, 0 where dropped.
 
+    Args:
+        dy: Gradient of y, [N, ..., F], float32 or float64.
+        mask: What `dropout` returned, of the same shape and dtype.
+
     Raises:
-        ValueError: The shapes differ.
+        ValueError: The shapes or dtypes differ.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-// Runs an LSTM over sequences, steps the same one, and trains a toy with a loop of its own.
+// Runs an LSTM over sequences, steps the same one, trains a toy with a loop of its own, and runs a saved model.
 #include <latchwork/latchwork.h>
 
 #include <cmath>
@@ -77,6 +77,32 @@ bool trains() {
   return expect(last < 0.1 * first, "the toy learns");
 }
 
+// A model that Python saved: whole, as sequences of different lengths, and step by step.
+bool runs_a_saved_model(const char* path) {
+  const auto model = latchwork::Model::load(path);
+  constexpr std::int64_t streams = 3, steps = 5;
+  const std::int64_t features = model.input_shape().back();
+  const latchwork::Shape shape = {streams, steps, features};
+  std::vector<float> x(static_cast<std::size_t>(streams * steps * features)), row(x.size() / steps);
+  fill(std::span(x), 1.0);
+  std::vector<float> y(static_cast<std::size_t>(model.output_size(shape))), now(y.size());
+  model.predict(x.data(), shape, y.data());
+  latchwork::Session<float> session = model.session<float>(streams);
+  for (std::int64_t t = 0; t < steps; ++t) {
+    for (std::int64_t s = 0; s < streams; ++s)
+      std::memcpy(row.data() + s * features, x.data() + (s * steps + t) * features,
+                  static_cast<std::size_t>(features) * sizeof(float));
+    session.step(row.data(), now.data());
+  }
+  const bool same = expect(std::memcmp(now.data(), y.data(), y.size() * sizeof(float)) == 0, "steps equal predict");
+  const std::int64_t lengths[] = {steps, 2 * steps};
+  const latchwork::Ragged ragged{lengths};
+  std::vector<float> each(static_cast<std::size_t>(model.output_size(ragged)));
+  model.predict(x.data(), ragged, each.data());
+  return expect(std::memcmp(each.data(), y.data(), y.size() / streams * sizeof(float)) == 0, "ragged equals padded") &&
+         same;
+}
+
 template <class F>
 bool refuses(F f, const char* word) {
   try {
@@ -104,9 +130,11 @@ bool refuses_bad_arguments() {
 
 }  // namespace
 
-int main() {
+// The argument: a model of sequences that gives one output for each, of layers that can step.
+int main(int count, char** arguments) {
+  if (count != 2) return 2;
   std::printf("latchwork on %s, %d threads\n", latchwork::isa().c_str(), latchwork::num_threads());
-  const bool good = steps_equal_sequence() & trains() & refuses_bad_arguments();
+  const bool good = steps_equal_sequence() & trains() & runs_a_saved_model(arguments[1]) & refuses_bad_arguments();
   std::printf("%s\n", good ? "consumer: good" : "consumer: FAILED");
   return good ? 0 : 1;
 }

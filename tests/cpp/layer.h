@@ -44,38 +44,92 @@ struct Result {
 };
 
 template <class T>
-Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = nullptr) {
-  const auto x = as<T>(p.x), kernel = as<T>(p.kernel), recurrent = as<T>(p.recurrent), bias = as<T>(p.bias),
-             h0 = as<T>(p.h0), c0 = as<T>(p.c0), dy = as<T>(p.dy), dh = as<T>(p.dh), dc = as<T>(p.dc);
-  Result<T> r;
-  const auto like = [](const std::vector<T>& a) { return std::vector<T>(a.size(), T(0)); };
-  r.y = like(dy), r.h = like(h0), r.c = like(c0), r.dx = like(x), r.dkernel = like(kernel),
-  r.drecurrent = like(recurrent), r.dbias = like(bias);
-  r.dh0 = like(h0), r.dc0 = like(c0);
+bool equal(const Result<T>& a, const Result<T>& b) {
+  return same_bits(a.y, b.y) && same_bits(a.h, b.h) && same_bits(a.c, b.c) && same_bits(a.dx, b.dx) &&
+         same_bits(a.dkernel, b.dkernel) && same_bits(a.drecurrent, b.drecurrent) && same_bits(a.dbias, b.dbias) &&
+         same_bits(a.dh0, b.dh0) && same_bits(a.dc0, b.dc0);
+}
 
-  Weights<T> weights(find_cell(cell), p.I, p.H, {kernel.data(), recurrent.data(), bias.data()});
-  weights.prepare(true);
-  const bool two = weights.cell().states > 1;
-  RecurrentCall<T> call;
-  call.weights = &weights;
-  call.arrangement = {.batch = p.B, .steps = p.T, .offsets = {}, .lengths = {p.lengths.begin(), p.lengths.end()}};
-  call.x = x.data();
-  call.initial[0] = h0.data();
-  call.initial[1] = two ? c0.data() : nullptr;
-  T* const final[kMaxStates] = {r.h.data(), two ? r.c.data() : nullptr};
-  const auto context = recurrent_forward(call, r.y.data(), final, true, plan);
-  RecurrentGradients<T> g;
-  g.dy = dy.data();
-  g.d_final[0] = dh.data();
-  g.d_final[1] = two ? dc.data() : nullptr;
-  g.dx = r.dx.data();
-  g.d_initial[0] = r.dh0.data();
-  g.d_initial[1] = two ? r.dc0.data() : nullptr;
-  g.d_kernel = r.dkernel.data();
-  g.d_recurrent_kernel = r.drecurrent.data();
-  g.d_bias = r.dbias.data();
-  recurrent_backward(*context, g, plan);
-  return r;
+// The same problem as several calls at once.
+template <class T>
+class Runs {
+ public:
+  std::vector<Result<T>> results;
+
+  Runs(const std::string& cell, const Problem& p, std::size_t count)
+      : results(count),
+        p_(p),
+        x_(as<T>(p.x)),
+        kernel_(as<T>(p.kernel)),
+        recurrent_(as<T>(p.recurrent)),
+        bias_(as<T>(p.bias)),
+        h0_(as<T>(p.h0)),
+        c0_(as<T>(p.c0)),
+        dy_(as<T>(p.dy)),
+        dh_(as<T>(p.dh)),
+        dc_(as<T>(p.dc)),
+        weights_(find_cell(cell), p.I, p.H, {kernel_.data(), recurrent_.data(), bias_.data()}) {
+    weights_.prepare(true);
+    const auto like = [](const std::vector<T>& a) { return std::vector<T>(a.size(), T(0)); };
+    for (Result<T>& r : results)
+      r = {like(dy_),        like(h0_),   like(c0_), like(x_), like(kernel_),
+           like(recurrent_), like(bias_), like(h0_), like(c0_)};
+  }
+
+  void forward(const Plan* plan, Memory memory = Memory::store) {
+    std::vector<RecurrentCall<T>> calls;
+    for (Result<T>& r : results) {
+      RecurrentCall<T> call;
+      call.weights = &weights_;
+      call.memory = memory;
+      call.arrangement = {
+          .batch = p_.B, .steps = p_.T, .offsets = {}, .lengths = {p_.lengths.begin(), p_.lengths.end()}};
+      call.x = x_.data();
+      call.initial[0] = h0_.data();
+      call.initial[1] = two() ? c0_.data() : nullptr;
+      call.y = r.y.data();
+      call.final[0] = r.h.data();
+      call.final[1] = two() ? r.c.data() : nullptr;
+      calls.push_back(call);
+    }
+    contexts_ = recurrent_forward<T>(calls, true, plan);
+  }
+
+  void backward(const Plan* plan) {
+    std::vector<RecurrentGradients<T>> calls;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      Result<T>& r = results[i];
+      RecurrentGradients<T> g{contexts_[i].get()};
+      g.dy = dy_.data();
+      g.d_final[0] = dh_.data();
+      g.d_final[1] = two() ? dc_.data() : nullptr;
+      g.dx = r.dx.data();
+      g.d_initial[0] = r.dh0.data();
+      g.d_initial[1] = two() ? r.dc0.data() : nullptr;
+      for (std::vector<T>* const sum : {&r.dkernel, &r.drecurrent, &r.dbias}) std::fill(sum->begin(), sum->end(), T(0));
+      g.d_kernel = r.dkernel.data();
+      g.d_recurrent_kernel = r.drecurrent.data();
+      g.d_bias = r.dbias.data();
+      calls.push_back(g);
+    }
+    recurrent_backward<T>(calls, plan);
+  }
+
+ private:
+  bool two() const { return weights_.cell().states > 1; }
+
+  const Problem& p_;
+  const std::vector<T> x_, kernel_, recurrent_, bias_, h0_, c0_, dy_, dh_, dc_;
+  Weights<T> weights_;
+  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts_;
+};
+
+template <class T>
+Result<T> run(const std::string& cell, const Problem& p, const Plan* plan = nullptr, Memory memory = Memory::store) {
+  Runs<T> one(cell, p, 1);
+  one.forward(plan, memory);
+  one.backward(plan);
+  return one.results.front();
 }
 
 inline const std::vector<std::string>& recurrent_cells() {

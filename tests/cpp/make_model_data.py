@@ -1,4 +1,4 @@
-"""Writes tests/cpp/data: a small model, and what Python's predict gives on some input. A new bit version needs it anew.
+"""Writes tests/cpp/data: small models, and what Python's predict gives on some input. A new bit version needs it anew.
 
 python tests/cpp/make_model_data.py
 """
@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 
 import latchwork as lw
-from latchwork import _core
+from latchwork import _core, layers
 from latchwork.layers import GRU, LSTM, Activation, Dense, Dropout, Input, SimpleRNN
+from latchwork.models import Sequential
 
 FOLDER = Path(__file__).parent / "data"
 
 
 def model():
-    lw.set_seed(1)
-    layers = [
+    """Plain layers."""
+    found = [
         LSTM(5, return_sequences=True),
         Dropout(0.5),
         GRU(4, return_sequences=True, recurrent_activation="hard_sigmoid"),
@@ -26,12 +27,56 @@ def model():
         Activation("tanh"),
         Dense(2, activation="softmax"),
     ]
-    return lw.models.Sequential([Input((None, 2)), *layers], name="small")
+    return Sequential([Input((None, 2)), *found], name="small")
+
+
+def nested():
+    """Layers of layers, and masks."""
+    found = [
+        layers.Masking(),
+        layers.Bidirectional(GRU(5, return_sequences=True)),
+        layers.TimeDistributed(Dense(4, "softmax")),
+        layers.Bidirectional(
+            LSTM(17, return_sequences=True, zero_output_for_mask=True),
+            "mul",
+            backward_layer=LSTM(17, return_sequences=True, zero_output_for_mask=True, go_backwards=True),
+        ),
+        layers.RNN([layers.LSTMCell(3), layers.GRUCell(20, reset_after=False)], go_backwards=True),
+    ]
+    return Sequential([Input((None, 2)), *found], name="nested")
+
+
+def tokens():
+    """Token numbers; goes step by step."""
+    found = [
+        layers.Embedding(7, 3, mask_zero=True),
+        layers.RNN([layers.GRUCell(5), layers.SimpleRNNCell(4)], return_sequences=True),
+        layers.TimeDistributed(Dense(3, "softmax")),
+        LSTM(18, return_sequences=True, stateful=True, zero_output_for_mask=True),
+        GRU(2, reset_after=False),
+        Activation("softmax"),
+    ]
+    return Sequential([Input((None, 1)), *found], name="tokens")
+
+
+def write(made, name, x):
+    """The model, and its output on arrays [B, T, F] and on sequences of 0 to T steps."""
+    lengths = np.arange(len(x)) % (x.shape[1] + 1)
+    ragged = lw.Ragged.from_list([row[:n] for row, n in zip(x, lengths, strict=True)])
+    made.save(FOLDER / f"{name}.safetensors")
+    arrays = [("x", x), ("ragged_x", ragged.values), ("lengths", lengths.astype(np.float64))]
+    for key, given in (("y", x), ("ragged_y", ragged)):
+        made.reset_states()
+        arrays.append((key, made.predict(given)))
+    _core.write_safetensors(str(FOLDER / f"{name}_data.safetensors").encode(), arrays, {})
 
 
 if __name__ == "__main__":
+    lw.set_seed(1)
     made = model()
-    made.save(FOLDER / "model.safetensors")
-    x = lw.initializers.RandomNormal(stddev=1.0)((3, 6, 2), np.float32, seed=2, stream=0)
-    arrays = [("x", x), ("y", made.predict(x))]
-    _core.write_safetensors(str(FOLDER / "model_data.safetensors").encode(), arrays, {})
+    numbers = lw.initializers.RandomNormal(stddev=1.0)((9, 6, 2), np.float32, seed=2, stream=0)
+    write(made, "model", numbers)
+    masked = numbers * (np.arange(108).reshape(9, 6, 2) // 2 % 5 > 1)
+    masked[1], masked[2, :3], masked[3, 3:] = 0, 0, 0
+    write(nested(), "nested", masked.astype(np.float32))
+    write(tokens(), "tokens", (np.arange(54).reshape(9, 6, 1) * 5 % 11 % 7).astype(np.float32))

@@ -64,6 +64,37 @@ int main(int count, char** arguments) {
       check(memcmp(y + b * outputs, last, outputs * sizeof(float)) == 0, "steps give the bits of the whole");
     }
   }
+  int64_t sizes[3] = {0, 0, 0};
+  check(latchwork_streams_sizes(streams, &sizes[0], &sizes[1], &sizes[2]) == LATCHWORK_OK && sizes[0] == shape[2] &&
+            sizes[1] == y_shape[rank - 1] && sizes[2] > 0,
+        "sizes");
+  check(latchwork_streams_sizes(streams, NULL, NULL, NULL) == LATCHWORK_OK, "no size wanted");
+  float* state = malloc((size_t)sizes[2] * sizeof(float));
+  float* again = malloc(2 * outputs * sizeof(float));
+  check(latchwork_streams_get_state_f32(streams, state) == LATCHWORK_OK, "get state");
+  check(latchwork_streams_step_f32(streams, now, y) == LATCHWORK_OK, "a step behind it");
+  check(latchwork_streams_set_state_f32(streams, state) == LATCHWORK_OK, "set state");
+  check(latchwork_streams_step_f32(streams, now, again) == LATCHWORK_OK, "the same step again");
+  check(memcmp(y, again, 2 * outputs * sizeof(float)) == 0, "the same bits from the same state");
+  refused(latchwork_streams_get_state_f64(streams, (double*)state), LATCHWORK_INVALID, "float");
+  refused(latchwork_streams_set_state_f32(streams, NULL), LATCHWORK_INVALID, "values");
+  refused(latchwork_streams_step_f64(streams, (const double*)state, (double*)state), LATCHWORK_INVALID, "float");
+  free(state), free(again);
+
+  const int64_t lengths[2] = {5, 5}, negative[2] = {5, -1};
+  float* each = malloc(2 * 5 * outputs * sizeof(float));
+  size_t each_rank = 3;
+  int64_t each_shape[3];
+  check(latchwork_model_ragged_output_shape(model, lengths, 2, each_shape, &each_rank) == LATCHWORK_OK &&
+            each_shape[each_rank - 1] == y_shape[rank - 1],
+        "ragged output shape");
+  check(latchwork_model_predict_ragged_f32(model, x, lengths, 2, each) == LATCHWORK_OK, "predict ragged");
+  check(memcmp(each, whole, (rank == 3 ? 10 : 2) * outputs * sizeof(float)) == 0, "ragged gives the bits of padded");
+  refused(latchwork_model_predict_ragged_f32(model, x, negative, 2, each), LATCHWORK_INVALID, "lengths");
+  refused(latchwork_model_predict_ragged_f32(model, x, NULL, 2, each), LATCHWORK_INVALID, "lengths");
+  refused(latchwork_model_predict_ragged_f64(model, (const double*)x, lengths, 2, (double*)each), LATCHWORK_INVALID,
+          "float");
+  free(each);
   latchwork_streams_free(streams);
   latchwork_streams_free(NULL);
   latchwork_model_free(model);

@@ -27,13 +27,6 @@ void compare(const std::string& where, const Result<T>& r, const Answer& a, cons
 }
 
 template <class T>
-bool equal(const Result<T>& a, const Result<T>& b) {
-  return same_bits(a.y, b.y) && same_bits(a.h, b.h) && same_bits(a.c, b.c) && same_bits(a.dx, b.dx) &&
-         same_bits(a.dkernel, b.dkernel) && same_bits(a.drecurrent, b.drecurrent) && same_bits(a.dbias, b.dbias) &&
-         same_bits(a.dh0, b.dh0) && same_bits(a.dc0, b.dc0);
-}
-
-template <class T>
 void plans(const std::string& where, const std::string& cell) {
   const Problem p = problem(cell, 5, 7, 3, 70);
   const Kernels<T>& k = kernels().of<T>();

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "check.h"
 #include "latchwork/error.h"
@@ -36,39 +37,58 @@ void throws(F f, const std::string& part) {
   }
 }
 
-void predicts(const std::string& isa) {
-  const SafetensorsFile data(folder + "model_data.safetensors");
+// A model's file, and its steps where its layers have them.
+void predicts_one(const std::string& isa, const std::string& name, bool steps_too) {
+  const std::string what = name + " on " + isa;
+  const SafetensorsFile data(folder + name + "_data.safetensors");
   const Shape shape = data.find("x")->shape;
   const std::int64_t batch = shape[0], steps = shape[1], features = shape[2];
   const std::vector<float> x = tensor(data, "x"), expected = tensor(data, "y");
-  const Model model = Model::load(saved);
-  check(model.name() == "small" && !model.float64() && model.input_shape() == Shape({-1, features}), "what it is");
+  const Model model = Model::load(folder + name + ".safetensors");
+  check(!model.float64() && model.input_shape() == Shape({-1, features}), "what it is");
   check(model.output_shape(shape) == data.find("y")->shape, "the shape of y");
 
   std::vector<float> y(expected.size());
   model.predict(x.data(), shape, y.data());
-  check(same_bits(y, expected), "predict on " + isa);
+  check(same_bits(y, expected), "predict " + what);
 
   std::fill(y.begin(), y.end(), 0.0f);
   const std::int64_t outputs = model.output_size({1, steps, features});
   for (std::int64_t b = 0; b < batch; ++b)
     model.predict(x.data() + b * steps * features, {1, steps, features}, y.data() + b * outputs);
-  check(same_bits(y, expected), "one sample at a time on " + isa);
+  check(same_bits(y, expected), "one sample at a time, " + what);
 
-  Streams streams = model.streams(batch);
+  const std::vector<float> ragged_x = tensor(data, "ragged_x"), ragged_y = tensor(data, "ragged_y");
+  std::vector<double> read(static_cast<std::size_t>(batch));
+  data.read(*data.find("lengths"), read.data());
+  const std::vector<std::int64_t> lengths(read.begin(), read.end());
+  std::vector<float> found(static_cast<std::size_t>(model.output_size(Ragged{lengths})));
+  model.predict(ragged_x.data(), Ragged{lengths}, found.data());
+  check(same_bits(found, ragged_y), "sequences of different lengths, " + what);
+
+  if (!steps_too) return;
+  Session<float> session = model.session<float>(batch);
+  check(session.streams() == batch && session.features() == features && session.outputs() == outputs, "a session");
   std::vector<float> row(static_cast<std::size_t>(batch * features));
-  for (int pass = 0; pass < 2; ++pass, streams.reset()) {
+  for (int pass = 0; pass < 2; ++pass, session.reset()) {
+    std::fill(y.begin(), y.end(), 0.0f);
     for (std::int64_t t = 0; t < steps; ++t) {
       for (std::int64_t b = 0; b < batch; ++b)
         std::copy_n(x.data() + (b * steps + t) * features, features, row.data() + b * features);
-      model.step(streams, row.data(), y.data());
+      check(session.step(row.data(), y.data()), "a step");
     }
-    check(streams.steps() == steps && same_bits(y, expected), "steps on " + isa);
+    check(same_bits(y, expected), "steps of " + what);
   }
 }
 
+void predicts(const std::string& isa) {
+  predicts_one(isa, "model", true);
+  predicts_one(isa, "nested", false);
+  predicts_one(isa, "tokens", true);
+}
+
 void refuses() {
-  const Model model = Model::load(saved), other = Model::load(saved);
+  const Model model = Model::load(saved);
   const float x[12] = {};
   float y[2];
   const double wide[2] = {};
@@ -77,9 +97,21 @@ void refuses() {
   throws([&] { model.predict(x, {3, 2}, y); }, "x must be");
   throws([&] { model.predict(x, {-1, 3, 2}, y); }, "x must be");
   throws([&] { model.predict(wide, {1, 1, 2}, wide_y); }, "float");
-  throws([&] { model.streams(0); }, "batch must be at least 1");
-  Streams streams = model.streams(1);
-  throws([&] { other.step(streams, x, y); }, "this model");
+  const std::int64_t lengths[] = {1, -1};
+  throws([&] { model.predict(x, Ragged{lengths}, y); }, "lengths must be at least 0");
+  throws([&] { model.predict(wide, Ragged{}, wide_y); }, "float");
+  throws([&] { model.session<float>(0); }, "streams must be at least 1");
+  throws([&] { model.session<double>(1); }, "float");
+  throws([&] { Model::load(folder + "nested.safetensors").session<float>(1); }, "bidirectional: cannot step");
+  const Model tokens = Model::load(folder + "tokens.safetensors");
+  for (const float bad : {7.0f, -1.0f, 0.5f, std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> numbers(300, 1.0f), out(600, 3.0f);  // more rows than run at once
+    numbers.back() = bad;
+    throws([&] { tokens.predict(numbers.data(), {300, 1, 1}, out.data()); }, "whole numbers in [0, 7)");
+    const std::vector<std::int64_t> ones(300, 1);
+    throws([&] { tokens.predict(numbers.data(), Ragged{ones}, out.data()); }, "whole numbers in [0, 7)");
+    check(out[0] == 3, "nothing is written");
+  }
   throws([&] { Model::load("m.h5"); }, ".safetensors");
   try {
     Model::load(folder + "no.safetensors");
@@ -89,9 +121,9 @@ void refuses() {
   }
 }
 
-// Every prefix of the file, and every byte of its header changed, is an error or a model; never a crash.
-void survives() {
-  std::ifstream in(saved, std::ios::binary);
+// Every prefix of a file, and every byte of its header changed, is an error or a model; never a crash.
+void survives(const std::string& name) {
+  std::ifstream in(folder + name + ".safetensors", std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(in)), {});
   const fs::path path = fs::temp_directory_path() / ("latchwork-" + std::to_string(::getpid()) + ".safetensors");
   int refused = 0, loaded = 0;
@@ -160,7 +192,7 @@ int main() {
   using namespace latchwork::test;
   on_every_isa(predicts);
   refuses();
-  survives();
+  for (const char* const name : {"model", "nested", "tokens"}) survives(name);
   json();
   return report("model");
 }

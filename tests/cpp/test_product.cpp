@@ -9,47 +9,57 @@ namespace {
 constexpr double kCanary = 12345.0;
 
 template <class T>
+void products_of(const std::string& where, Index rows, Index columns, Index panel_count, Index first, Index second) {
+  const ProductKernels<T>& k = kernels().of<T>().product;
+  const Index stride = 40, out_stride = panel_count * columns + 3, terms = first + second;
+  const auto a = values<T>(1, rows * stride, 1), b = values<T>(2, rows * stride, 1);
+  const auto w = values<T>(3, panel_count * terms * columns, 1), init = values<T>(4, rows * out_stride, 1);
+  std::vector<const T*> a_rows, b_rows;
+  for (Index r = 0; r < rows; ++r) {
+    a_rows.push_back(a.data() + r * stride);
+    b_rows.push_back(b.data() + (rows - 1 - r) * stride);  // rows anywhere
+  }
+  const Segment<T> segments[] = {{a_rows.data(), 2, first}, {nullptr, 1, second}};
+  for (const int start : {0, 1, 2}) {  // from zero, one row for all, a row each
+    std::vector<T> out(static_cast<std::size_t>(rows * out_stride), T(kCanary)), expected = out;
+    const Index init_stride = start == 2 ? out_stride : 0;
+    std::vector<ProductPanel<T>> panels;
+    for (Index p = 0; p < panel_count; ++p) {  // weights of neighbours need not lie in order
+      const T* const weights = w.data() + (panel_count - 1 - p) * terms * columns;
+      panels.push_back({start == 0 ? nullptr : init.data() + p * columns, weights, out.data() + p * columns});
+      for (Index r = 0; r < rows; ++r)
+        for (Index c = 0; c < columns; ++c) {
+          T sum = start == 0 ? T(0) : panels.back().init[r * init_stride + c];
+          for (Index i = 0; i < terms; ++i) {
+            const T x = i < first ? a_rows[static_cast<std::size_t>(r)][2 + i]
+                                  : b_rows[static_cast<std::size_t>(r)][1 + i - first];
+            sum = std::fma(x, weights[i * columns + c], sum);
+          }
+          expected[static_cast<std::size_t>(r * out_stride + p * columns + c)] = sum;
+        }
+    }
+    k.product({.rows = rows,
+               .columns = columns,
+               .panels = panels.data(),
+               .panel_count = panel_count,
+               .init_stride = init_stride,
+               .out_stride = out_stride,
+               .segments = segments,
+               .segment_count = 2,
+               .operand = b_rows.data()});
+    check(same_bits(out, expected), where + " product rows " + std::to_string(rows) + " columns " +
+                                        std::to_string(columns) + " panels " + std::to_string(panel_count));
+  }
+}
+
+template <class T>
 void products(const std::string& where) {
   const ProductKernels<T>& k = kernels().of<T>().product;
-  for (Index rows = 1; rows <= 2 * k.tile_rows + 1; ++rows)
+  for (Index rows = 0; rows <= 2 * k.tile_rows + 1; ++rows)
     for (const Index columns : {Index{k.lanes}, Index{k.panel_columns}})
-      for (const Index first : {0, 1, 7})
-        for (const Index second : {0, 1, 33}) {
-          const Index stride = 40, out_stride = columns + 3;
-          const auto a = values<T>(1, rows * stride, 1), b = values<T>(2, rows * stride, 1);
-          const auto w = values<T>(3, (first + second) * columns, 1), init = values<T>(4, rows * columns, 1);
-          std::vector<const T*> a_rows, b_rows;
-          for (Index r = 0; r < rows; ++r) {
-            a_rows.push_back(a.data() + r * stride);
-            b_rows.push_back(b.data() + (rows - 1 - r) * stride);  // rows anywhere
-          }
-          const Segment<T> segments[] = {{a_rows.data(), 2, first}, {nullptr, 1, second}};
-          for (const int start : {0, 1, 2}) {  // from zero, one row for all, a row each
-            std::vector<T> out(static_cast<std::size_t>(rows * out_stride), T(kCanary)), expected = out;
-            k.product({.rows = rows,
-                       .columns = columns,
-                       .init = start == 0 ? nullptr : init.data(),
-                       .init_stride = start == 2 ? columns : 0,
-                       .weights = w.data(),
-                       .segments = segments,
-                       .segment_count = 2,
-                       .operand = b_rows.data(),
-                       .out = out.data(),
-                       .out_stride = out_stride});
-            for (Index r = 0; r < rows; ++r)
-              for (Index c = 0; c < columns; ++c) {
-                T sum = start == 0 ? T(0) : init[static_cast<std::size_t>((start == 2 ? r * columns : 0) + c)];
-                for (Index i = 0; i < first + second; ++i) {
-                  const T x = i < first ? a_rows[static_cast<std::size_t>(r)][2 + i]
-                                        : b_rows[static_cast<std::size_t>(r)][1 + i - first];
-                  sum = std::fma(x, w[static_cast<std::size_t>(i * columns + c)], sum);
-                }
-                expected[static_cast<std::size_t>(r * out_stride + c)] = sum;
-              }
-            check(same_bits(out, expected),
-                  where + " product rows " + std::to_string(rows) + " columns " + std::to_string(columns));
-          }
-        }
+      for (const Index panels : {1, 2, 3, 4, 7})
+        for (const Index first : {0, 1, 7})
+          for (const Index second : {0, 1, 33}) products_of<T>(where, rows, columns, panels, first, second);
 }
 
 template <class T>

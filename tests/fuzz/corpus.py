@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import latchwork as lw
-from latchwork.layers import GRU, LSTM, Dense, Input
+from latchwork.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input
 
 HERE = Path(__file__).parent
 MOST_BYTES = {"reader": 28_000, "c": 3_000}
@@ -22,6 +22,9 @@ MOST_BYTES = {"reader": 28_000, "c": 3_000}
 MODELS = {
     "double": lambda: lw.models.Sequential([Input((None, 2)), GRU(2), Dense(1)], dtype="float64"),
     "dense": lambda: lw.models.Sequential([Input((3,)), Dense(2, activation="softmax")]),
+    "numbers": lambda: lw.models.Sequential(
+        [Input((None,)), Embedding(5, 3, mask_zero=True), Bidirectional(LSTM(2, return_sequences=True)), GRU(2)]
+    ),
     "backwards": lambda: lw.models.Sequential([Input((4, 2)), LSTM(2, go_backwards=True)]),
 }
 
@@ -47,16 +50,15 @@ def reader_seeds():
 
 def c_seeds():
     """Calls as bytes: what, model, streams, then arguments (fuzz_c.cpp)."""
-    for path in range(8):
+    for path in range(9):
         load = bytes([0, 0, 0, path])
         for features in (2, 3):
             shape = bytes([0, 1, 3, 4, features])  # [3, 4, features]
             both = bytes([4, 0, 0]) + shape + bytes([5, 0, 0]) + shape
             asked = bytes([3, 0, 0]) + shape + bytes([8])
-            streams = bytes(
-                [6, 0, 0, 2, 8, 0, 0, features - 1, 9, 0, 0, features - 1, 247, 0, 0, 8, 0, 0, features - 1]
-            )
-            yield load + bytes([2, 0, 0]) + asked + both + streams + bytes([1, 0, 0])
+            ragged = bytes([10, 0, 0, 3, 2, 0, 4, 11, 0, 0, 3, 2, 0, 4])
+            streams = bytes([6, 0, 0, 2, 8, 0, 0, 9, 0, 0, 14, 0, 0, 8, 0, 0, 12, 0, 0, 13, 0, 0])
+            yield load + bytes([2, 0, 0]) + asked + both + ragged + streams + bytes([1, 0, 0])
 
 
 SEEDS = {"reader": reader_seeds, "c": c_seeds}

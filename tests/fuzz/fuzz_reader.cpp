@@ -106,13 +106,14 @@ void run(const Model& model) {
   for (const std::int64_t extent : shape)
     if (__builtin_mul_overflow(size, extent, &size) || size > 10'000) return;
   if (model.output_size(shape) > 100'000) return;
-  const std::vector<T> x(static_cast<std::size_t>(size), T(0.5));
+  std::vector<T> x(static_cast<std::size_t>(size));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(i % 2);  // numbers for an Embedding, too
   std::vector<T> y(static_cast<std::size_t>(model.output_size(shape)));
   model.predict(x.data(), shape, y.data());
-  if (shape.size() != 3) return;
-  Streams streams = model.streams(1);
-  y.resize(static_cast<std::size_t>(model.output_size({1, 1, shape[2]})));
-  for (int t = 0; t < 2; ++t) model.step(streams, x.data(), y.data());
+  Session<T> session = model.session<T>(1);
+  x.resize(static_cast<std::size_t>(session.features()));
+  y.resize(static_cast<std::size_t>(session.outputs()));
+  for (int t = 0; t < 2; ++t) session.step(x.data(), y.data());
 }
 
 template <class F>

@@ -20,8 +20,15 @@ class Callback:
     """Base class of callbacks: override the hooks you need.
 
     `self.model` is the model, `self.params` a dict with "verbose", "epochs", "steps" and "metrics" (the names that
-    epoch logs will hold). Logs are the mean figures so far. `self.model.stop_training = True` ends training with the
-    current batch. `on_batch_begin` / `on_batch_end` are other names of the train batch hooks.
+    epoch logs will hold). `epoch` and `batch` count from 0; `logs` are the mean figures so far, None where there are
+    none yet. `self.model.stop_training = True` ends training with the current batch. Names and order are Keras'.
+
+    >>> class Count(Callback):
+    ...     epochs = 0
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.epochs += 1
+    >>> Count().epochs
+    0
     """
 
     def __init__(self) -> None:
@@ -29,36 +36,78 @@ class Callback:
         self.params: dict[str, Any] = {}
 
     def set_model(self, model: Any) -> None:
+        """Called before training with the `model`."""
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
+        """Called before training with the `params`."""
         self.params = params
 
-    def on_train_begin(self, logs: Any = None) -> None: ...
-    def on_train_end(self, logs: Any = None) -> None: ...
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None: ...
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None: ...
-    def on_batch_begin(self, batch: int, logs: Any = None) -> None: ...
-    def on_batch_end(self, batch: int, logs: Any = None) -> None: ...
+    def on_train_begin(self, logs: Any = None) -> None:
+        """`fit` begins."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """`fit` has ended."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """An epoch begins."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """An epoch has ended, its validation too."""
+
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Another name of `on_train_batch_end`."""
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """A step of training begins."""
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """A step of training has been made."""
         self.on_batch_end(batch, logs)
 
-    def on_test_begin(self, logs: Any = None) -> None: ...
-    def on_test_end(self, logs: Any = None) -> None: ...
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None: ...
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None: ...
-    def on_predict_begin(self, logs: Any = None) -> None: ...
-    def on_predict_end(self, logs: Any = None) -> None: ...
-    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None: ...
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None: ...
+    def on_test_begin(self, logs: Any = None) -> None:
+        """`evaluate`, or the validation of an epoch, begins."""
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """`evaluate`, or the validation of an epoch, has ended."""
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """A batch of it begins."""
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """A batch of it has been run."""
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        """`predict` begins."""
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        """`predict` has ended."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """A batch of it begins."""
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        """A batch of it has been run."""
 
 
 class CallbackList:
-    """Calls a hook of several callbacks in order; batch hooks only of those that have one (they run every step)."""
+    """Calls a hook of several callbacks in order; batch hooks only of those that have one (they run every step).
+
+    Args:
+        callbacks: A `Callback`, a list of them, or None.
+        model: The model they are told.
+        params: What they find in `params`.
+
+    Raises:
+        ValueError: Something that is no Callback.
+
+    >>> CallbackList([History()], model=None).wants("on_train_batch_end")
+    False
+    """
 
     def __init__(self, callbacks: Any, model: Any, **params: Any) -> None:
         given: Iterable[Any] = (
@@ -78,9 +127,11 @@ class CallbackList:
             callback.set_model(self._model)
 
     def wants(self, hook: str) -> bool:
+        """Whether a callback defines `hook`."""
         return bool(self._listening[hook])
 
     def call(self, hook: str, *arguments: Any) -> None:
+        """Call `hook` of every callback that defines it."""
         for callback in self._listening[hook]:
             getattr(callback, hook)(*arguments)
 
@@ -95,6 +146,11 @@ class History(Callback):
     """What `fit` returns: `history` maps each figure's name to its value per epoch, `epoch` holds the epochs' numbers.
 
     `stopped` says where and why `on_nonfinite="stop"` ended training, None if it did not.
+
+    >>> history = History()
+    >>> history.on_epoch_end(0, {"loss": 2.0})
+    >>> history.epoch, history.history
+    ([0], {'loss': [2.0]})
     """
 
     def __init__(self) -> None:
@@ -113,9 +169,14 @@ class History(Callback):
 
 
 class LambdaCallback(Callback):
-    """A callback from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))`.
+    """A callback from functions: any hook of `Callback` by name; None leaves it out.
 
-    Takes any hook of `Callback` by name; None leaves it out.
+    Raises:
+        ValueError: An unknown hook, or one that is no function.
+
+    >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    >>> callback.on_epoch_end(3, {"loss": 0.5})
+    3 0.5
     """
 
     def __init__(self, **hooks: Callable[..., Any] | None) -> None:

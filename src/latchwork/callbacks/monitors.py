@@ -37,13 +37,23 @@ class _Monitor(Callback):
 class EarlyStopping(_Monitor):
     """Stop when a figure has not improved for `patience` epochs. Arguments, defaults and rules are Keras'.
 
-    monitor: a name in the epoch logs. min_delta: a smaller change is no improvement. mode: "min", "max" or "auto"
-    ("max" for names with acc or auc, else "min"). baseline: only what is better than this resets the patience.
-    restore_best_weights: go back to the weights of the best epoch when training ends. start_from_epoch: wait this many
-    epochs first. verbose=1 says on stderr what was done. After training `stopped_epoch` (0 if not stopped),
-    `best_epoch` and `best` tell the story.
+    After training `stopped_epoch` (0 if not stopped), `best_epoch` and `best` tell the story.
 
-    Raises ValueError when `monitor` is not among the figures of the run (Keras only warns).
+    Args:
+        monitor: A name in the epoch logs.
+        min_delta: A smaller change is no improvement.
+        patience: Epochs without improvement to wait.
+        verbose: 1 says on stderr what was done.
+        mode: "min", "max" or "auto" ("max" for names with acc or auc, else "min").
+        baseline: Only what is better than this resets the patience.
+        restore_best_weights: Go back to the weights of the best epoch when training ends.
+        start_from_epoch: Wait this many epochs first.
+
+    Raises:
+        ValueError: An unknown mode; in training, a `monitor` that is not among the figures (Keras only warns).
+
+    >>> EarlyStopping(patience=10, restore_best_weights=True).monitor
+    'val_loss'
     """
 
     def __init__(
@@ -103,11 +113,18 @@ class EarlyStopping(_Monitor):
 class ReduceLROnPlateau(_Monitor):
     """Multiply the learning rate by `factor` when a figure has not improved for `patience` epochs.
 
-    After a reduction `cooldown` epochs pass before epochs count again; the rate does not fall below `min_lr`.
-    min_delta: a smaller change is no improvement. mode: as in EarlyStopping. verbose=1 says so on stderr. The epoch
-    logs, and so the History, get the "learning_rate" of each epoch. Arguments, defaults and rules are Keras'.
+    The epoch logs, and so the History, get the "learning_rate" of each epoch. Arguments, defaults and rules are Keras'.
 
-    Raises ValueError for a factor outside (0, 1) and, in training, a `monitor` that is not among the figures.
+    Args:
+        monitor, min_delta, mode: As in `EarlyStopping`.
+        factor: In (0, 1).
+        patience: Epochs without improvement to wait.
+        verbose: 1 says so on stderr.
+        cooldown: Epochs that pass after a reduction before epochs count again.
+        min_lr: The rate does not fall below it.
+
+    Raises:
+        ValueError: A factor or min_lr out of range; in training, a `monitor` that is not among the figures.
 
     >>> ReduceLROnPlateau("loss", factor=0.5, patience=3).patience
     3
@@ -166,12 +183,20 @@ class ReduceLROnPlateau(_Monitor):
 class ModelCheckpoint(_Monitor):
     """Save the model after each epoch, or each `save_freq` batches.
 
-    filepath: ends in ".safetensors"; "{epoch:02d}-{val_loss:.3f}.safetensors" is filled with the epoch, counted from 1,
-    and its figures. save_best_only: only when `monitor` is better than at every save before (initial_value_threshold:
-    than this); mode as in EarlyStopping. save_weights_only: `save_weights`, else `save`. verbose=1 says so on stderr.
     A file is replaced at once or left as it was. Arguments, defaults and rules are Keras'.
 
-    Raises ValueError for another suffix or save_freq and, in training, a `monitor` that is not among the figures.
+    Args:
+        filepath: Ends in ".safetensors"; "{epoch:02d}-{val_loss:.3f}.safetensors" is filled with the epoch, counted
+            from 1, and its figures.
+        monitor, mode: As in `EarlyStopping`.
+        verbose: 1 says so on stderr.
+        save_best_only: Only when `monitor` is better than at every save before.
+        save_weights_only: `save_weights`, else `save`.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: With save_best_only, the first save must be better than this.
+
+    Raises:
+        ValueError: Another suffix or save_freq; in training, a `monitor` that is not among the figures.
 
     >>> ModelCheckpoint("best.safetensors", save_best_only=True).monitor
     'val_loss'

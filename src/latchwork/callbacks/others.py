@@ -16,12 +16,16 @@ from latchwork.callbacks.base import Callback
 class CSVLogger(Callback):
     """Write each epoch's figures as a line of a CSV file: epoch, then the figures by name.
 
-    separator: between columns. append: go on in a file that is there, without a second heading; False begins anew.
     The file is complete after each epoch, whatever ends the training.
 
-    >>> import os, tempfile
-    >>> import numpy as np
-    >>> from latchwork.callbacks import CSVLogger
+    Args:
+        filename: The file.
+        separator: One character between columns.
+        append: Go on in a file that is there, without a second heading; False begins anew.
+
+    Raises:
+        ValueError: The separator is not one character.
+
     >>> CSVLogger("log.csv").separator
     ','
     """
@@ -51,9 +55,18 @@ class CSVLogger(Callback):
 class LearningRateScheduler(Callback):
     """Set the learning rate at the start of each epoch to `schedule(epoch, learning_rate)`, or `schedule(epoch)`.
 
-    Epochs count from 0. verbose=1 says the rate on stderr. The epoch logs, and so the History, get "learning_rate".
+    The epoch logs, and so the History, get "learning_rate".
+
+    Args:
+        schedule: A function of the epoch, counted from 0, and the rate in force, or of the epoch alone.
+        verbose: 1 says the rate on stderr.
+
+    Raises:
+        ValueError: schedule is no function; in training, a rate below 0.
 
     >>> halved = LearningRateScheduler(lambda epoch, rate: rate if epoch < 10 else rate / 2)
+    >>> halved.schedule(10, 0.5)
+    0.25
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
@@ -86,7 +99,8 @@ class TerminateOnNaN(Callback):
     It makes `fit(on_nonfinite="raise")`, the default, "stop": the weights are those before that batch, and
     `history.stopped` says where it was. With "ignore" training ends after the batch, whose update is made.
 
-    >>> callback = TerminateOnNaN()
+    >>> isinstance(TerminateOnNaN(), Callback)
+    True
     """
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -24,13 +24,16 @@ def fill_missing(
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.bool_]]:
     """A copy of `series` ([N] or [N, F], NaN = missing) with every gap filled, feature by feature.
 
-    method: "linear" draws a straight line between the neighbours of a gap (it looks one value ahead: fill each part of
-        a split by itself if that matters to you); "previous" repeats the last value seen, which uses the past alone.
-        Before the first value and after the last, both repeat the nearest one.
-    mask: also return `missing`, bool, shaped like `series`, True where a value was filled in. As a further input
-        feature (`np.column_stack`) it lets a model trust filled values less.
+    Args:
+        series: float32 stays, other numbers become float64.
+        method: "linear" draws a straight line between the neighbours of a gap (it looks one value ahead: fill each part
+            of a split by itself if that matters to you); "previous" repeats the last value seen, which uses the past
+            alone. Before the first value and after the last, both repeat the nearest one.
+        mask: Also return `missing`, bool, shaped like `series`, True where a value was filled in. As a further input
+            feature (`np.column_stack`) it lets a model trust filled values less.
 
-    Raises ValueError for a feature that has no value at all and for an unknown method.
+    Raises:
+        ValueError: A feature that has no value at all, or an unknown method.
 
     >>> fill_missing([1.0, float("nan"), 3.0])
     array([1., 2., 3.])

@@ -15,8 +15,11 @@ class StandardScaler:
     """Each feature minus its mean, divided by its standard deviation: (x - mean_) / scale_.
 
     Fit it on the training part only. The last axis holds the features; all axes before it are samples, and a vector
-    [N] is one feature. `scale_` is the standard deviation over N (not N - 1), 1 for a feature that does not vary.
-    Attributes after `fit`: `mean_` and `scale_`, [F].
+    [N] is one feature.
+
+    Attributes:
+        mean_: [F], after `fit`.
+        scale_: [F], the standard deviation over N (not N - 1), 1 for a feature that does not vary.
 
     >>> scaler = StandardScaler().fit([[1.0], [3.0]])
     >>> scaler.transform([[5.0]])
@@ -29,7 +32,14 @@ class StandardScaler:
     scale_: NDArray[Any]
 
     def fit(self, x: ArrayLike) -> StandardScaler:
-        """Learn mean and scale from `x` ([N] or [..., F], at least one sample, no NaN or infinity)."""
+        """Learn mean and scale from `x`; returns the scaler.
+
+        Args:
+            x: [N] or [..., F] of any numeric dtype (float32 stays, others count as float64).
+
+        Raises:
+            ValueError: No sample, NaN or infinity, or no numbers.
+        """
         rows = self._rows(as_float(x, "x"))
         if rows.size == 0:
             raise ValueError(f"x must hold at least one sample and one feature, got shape {np.shape(x)}")
@@ -42,17 +52,27 @@ class StandardScaler:
         return self
 
     def transform(self, x: ArrayLike) -> NDArray[Any]:
-        """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64."""
+        """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64.
+
+        Raises:
+            ValueError: Called before `fit`, or on another number of features.
+        """
         array, mean, scale = self._aligned(x)
         scaled: NDArray[Any] = (array - mean) / scale
         return scaled
 
     def fit_transform(self, x: ArrayLike) -> NDArray[Any]:
-        """`fit(x).transform(x)`."""
+        """`fit(x).transform(x)`, shape and dtype of `x` as there."""
         return self.fit(x).transform(x)
 
     def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
-        """x * scale_ + mean_: undoes `transform`. For a difference of two scaled values multiply by `scale_` alone."""
+        """`x` * scale_ + mean_: undoes `transform`, shape and dtype as there.
+
+        For a difference of two scaled values multiply by `scale_` alone.
+
+        Raises:
+            ValueError: Called before `fit`, or on another number of features.
+        """
         array, mean, scale = self._aligned(x)
         restored: NDArray[Any] = array * scale + mean
         return restored

@@ -22,14 +22,19 @@ def windows(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut a series into inputs x [W, lookback, F] and targets y [W, horizon]: "from this past, predict what follows".
 
-    series: [N] or [N, F], rows in time order. W = (N - lookback - horizon) // stride + 1 windows.
-    target: the column of `series` that y holds; may be left out when there is only one.
-    relative_to: None: y holds the series' own values. "last": y holds the change from the last target value the window
-        sees, so a trend need not be learned; add `x[:, -1, target, None]` to a prediction to come back. x is the same
-        in both cases.
+    Args:
+        series: [N] or [N, F], rows in time order; float32 stays, other numbers become float64. Missing values (NaN)
+            travel into the windows: see `fill_missing`.
+        lookback: Rows that a window sees.
+        horizon: Rows that it predicts.
+        stride: Rows from one window to the next; W = (N - lookback - horizon) // stride + 1 windows.
+        relative_to: None: y holds the series' own values. "last": y holds the change from the last target value the
+            window sees, so a trend need not be learned; add `x[:, -1, target, None]` to a prediction to come back. x is
+            the same in both cases.
+        target: The column of `series` that y holds; may be left out when there is only one.
 
-    Missing values (NaN) travel into the windows: see `fill_missing`. The dtype is that of the series (float32 stays).
-    Raises ValueError when the series is shorter than one window.
+    Raises:
+        ValueError: A series shorter than one window, or an argument out of range.
 
     >>> x, y = windows([1.0, 2.0, 4.0, 8.0, 16.0], lookback=2, horizon=1)
     >>> x[:, :, 0].tolist(), y.tolist()
@@ -74,11 +79,15 @@ def split_by_time(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Cut rows in time order into (train, validation, test): the past to learn from, the future to be judged on.
 
-    series: any array whose first axis is time; the parts are views of it.
-    validation, test: their shares of all rows (float below 1) or numbers of rows (int), taken from the end; 0 gives an
-        empty part.
-    context: how many earlier rows to repeat in front of validation and test. With `context=lookback`, the first window
-        of a part predicts its first own row: targets never overlap, and none is lost.
+    Args:
+        series: [N, ...] of any dtype, the first axis is time; the parts are views of it.
+        validation, test: Their shares of all rows (float below 1) or numbers of rows (int), taken from the end; 0 gives
+            an empty part.
+        context: How many earlier rows to repeat in front of validation and test. With `context=lookback`, the first
+            window of a part predicts its first own row: targets never overlap, and none is lost.
+
+    Raises:
+        ValueError: Shares that leave nothing to train on, or an argument out of range.
 
     Split first, then scale (fitted on train) and cut windows: then no training target reaches into a later part.
 

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 
 class Series(NamedTuple):
-    """A series of numbers with the time of each: `time` datetime64 [N], `values` float64 [N], NaN where missing."""
+    """A series of numbers with the time of each: `time` datetime64 [N], `values` float64 [N], NaN where missing.
+
+    >>> series = sunspots()
+    >>> series.time.shape == series.values.shape
+    True
+    """
 
     time: NDArray[np.datetime64]
     values: NDArray[np.float64]

@@ -20,7 +20,19 @@ Initializer = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 class Variable:
     """One parameter array of a layer: declared with a shape and a way to fill it, bound to an arena later.
 
-    `name` is the key in files, gradients and errors ("lstm/kernel"); `value` and `gradient` are views of the arena.
+    Args:
+        key: Its name in the layer, "kernel".
+        shape: Of the array.
+        initial: A function of shape and dtype that makes the first values.
+        name: The key in files, gradients and errors, "lstm/kernel".
+        value, gradient: Views of the arena, of the model's dtype.
+        bound: Whether it has a place in an arena.
+
+    >>> from latchwork.layers import Dense
+    >>> layer = Dense(2)
+    >>> layer.build((None, 3))
+    >>> [(variable.name, variable.value.shape) for variable in layer.variables]
+    [('dense/kernel', (3, 2)), ('dense/bias', (2,))]
     """
 
     key: str
@@ -33,6 +45,7 @@ class Variable:
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return math.prod(self.shape)
 
 

@@ -35,11 +35,27 @@ Batch = NDArray[Any] | Ragged
 class Layer:
     """Parameters and configuration; the data flow through `forward` and `backward` and leave nothing behind.
 
-    Every layer takes `name`, `dtype` ("float32" or "float64"; a model's layers share one), `trainable` and, when it is
-    a model's first, `input_shape` (without the batch axis).
+    Args:
+        name: The key of its parameters in files and errors; by default the class's in snake case, counted per model.
+        dtype: "float32" (default) or "float64"; a model's layers share one.
+        trainable: Whether an optimizer changes its parameters.
+        input_shape: Of one sample, without the batch axis; for a model's first layer.
+
+    Raises:
+        TypeError: An argument that Keras does not have either.
+        ValueError: A value that does not fit, or an argument of Keras' that is not built.
 
     `layer(x, training=False)` runs it on arrays. `y, ctx = layer.forward(x)` and `dx = layer.backward(ctx, dy)` train:
     gradients of parameters are ADDED to `variable.gradient`, gradients of activations are returned.
+
+    >>> import numpy as np
+    >>> class Double(Layer):
+    ...     def forward(self, x, *, training=True, step=None):
+    ...         return 2 * x, None
+    ...     def backward(self, ctx, dy, *, need_dx=True):
+    ...         return 2 * dy
+    >>> Double()(np.ones((1, 2))).tolist()
+    [[2.0, 2.0]]
     """
 
     # Keras' arguments that are not built yet, with the default that may be given.
@@ -84,6 +100,13 @@ class Layer:
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
         self.number = 0  # its place there
 
+    def copied(self) -> Any:
+        """A new layer of this configuration, without parameters."""
+        layer = object.__new__(type(self))
+        layer.__dict__.update(self.__dict__)
+        layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
+        return layer
+
     # ---- building -----------------------------------------------------------------------------------------------
 
     @property
@@ -94,6 +117,7 @@ class Layer:
 
     @property
     def built(self) -> bool:
+        """Whether the parameters exist."""
         return self._arena is not None
 
     def build(self, input_shape: Any) -> None:
@@ -114,7 +138,7 @@ class Layer:
         """Set `variables`; for layers that have any."""
 
     def y_shape(self, x_shape: Shape) -> Shape:
-        """The shape of one sample of y; raises ValueError where x does not fit."""
+        """The shape of one sample of y for samples of `x_shape`; raises ValueError where x does not fit."""
         return x_shape
 
     def _bind(self, arena: Arena) -> None:
@@ -122,7 +146,7 @@ class Layer:
         self._arena = arena
 
     def reset_states(self, mask: Any = None) -> None:
-        """Zero what a stateful layer carries in its model; see `Sequential.reset_states`."""
+        """Zero what a stateful layer carries in its model, in the rows of `mask`; see `Sequential.reset_states`."""
         model = self._model() if self._model is not None else None
         if self.stateful and model is not None:
             model.reset_states(mask, layer=self.number)
@@ -143,7 +167,7 @@ class Layer:
         return self.forward(x, training=training, **given)[0]
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
-        """The mask of y, None for none, from x and its mask."""
+        """The mask of y, None for none, from `x` and its `mask`."""
         return mask if self.supports_masking else None
 
     @property
@@ -157,7 +181,7 @@ class Layer:
         return type(self).__name__
 
     def any_steps(self, x_shape: Shape) -> Shape:
-        """The sample shape that any number of steps fits."""
+        """`x_shape`, of a sample, with its number of steps left open."""
         return open_steps(x_shape)
 
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
@@ -165,17 +189,29 @@ class Layer:
         return as_input(x, "x", dtype)
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
-        """(y, ctx); ctx is what `backward` needs, None when training is False. `step` numbers the random masks."""
+        """(y, ctx); ctx is what `backward` needs, None when training is False. `step` numbers the random masks.
+
+        Raises:
+            TypeError: The class does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define forward")
 
     def advance(
         self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
     ) -> tuple[Any, list[Any], Any]:
-        """(y, final states, ctx); for stateful layers."""
+        """(y, final states, ctx), for stateful layers; initial_state, `mask`, `step` as in `forward`.
+
+        Raises:
+            TypeError: The class does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define advance to be stateful")
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
-        """dx from dy (None when need_dx is False); adds to the gradients of the parameters. Uses ctx up."""
+        """dx from dy (None when need_dx is False); adds to the gradients of the parameters. Uses ctx up.
+
+        Raises:
+            TypeError: The class does not define it.
+        """
         raise TypeError(f"{type(self).__name__} must define backward")
 
     def _no_graph(self, x: Any) -> None:
@@ -204,11 +240,15 @@ class Layer:
         return sum(variable.size for variable in self.variables)
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of the parameters in Keras' order."""
+        """Copies of the parameters in Keras' order, each in its variable's shape and dtype."""
         return [variable.value.copy() for variable in self.variables]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Write all parameters, in the order and shapes of `get_weights`."""
+        """Write all parameters from `weights`, in the order and shapes of `get_weights`.
+
+        Raises:
+            ValueError: The layer is not built, or an array does not fit; nothing was written.
+        """
         write_weights([self], weights)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -47,7 +47,11 @@ class Cell(Layer):
 
     @property
     def state_sizes(self) -> list[int]:
-        """The sizes of all states, in order."""
+        """The sizes of all states, in order.
+
+        Raises:
+            ValueError: `state_size` is neither a number nor a list of numbers.
+        """
         sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
         if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"{self.name}: state_size must be a number or a list of numbers, got {self.state_size!r}")
@@ -55,10 +59,11 @@ class Cell(Layer):
 
     @property
     def output_size(self) -> int:
+        """The features of y."""
         return self.state_sizes[0]
 
     def add_weight(self, shape: Any, initializer: Any = "glorot_uniform", name: str = "kernel") -> Variable:
-        """A parameter of your own cell: to be called in `create`."""
+        """A parameter `name` of your own cell: to be called in `create`."""
         variable = Variable(name, tuple(shape), drawn(initializers.get(initializer)))
         self.variables.append(variable)
         return variable
@@ -79,7 +84,7 @@ class Cell(Layer):
         return (self.output_size,)
 
     def get_initial_state(self, batch_size: int) -> States:
-        """Zeros."""
+        """Zeros, [batch_size, size] each."""
         return [np.zeros((batch_size, size), self.dtype) for size in self.state_sizes]
 
     def __call__(self, x: Any, states: Sequence[Any] | None = None, training: bool = False) -> Any:  # type: ignore[override]
@@ -91,7 +96,7 @@ class Cell(Layer):
         return y, states
 
     def as_states(self, states: Any, batch: int) -> States:
-        """Given states as arrays of the right shapes, or zeros."""
+        """Given states as arrays [batch, size] of the layer's dtype, or zeros for None."""
         if states is None:
             return self.get_initial_state(batch)
         return states_like(states, [(batch, size) for size in self.state_sizes], self.dtype, self.name)
@@ -133,6 +138,11 @@ class CoreCell(Cell):
         """A layer that runs this cell over sequences."""
         return type(self).layer_type(**self._arguments, name=self.name, dtype=self.given_dtype, **options)
 
+    def copied(self) -> Any:
+        cell = super().copied()
+        cell.layer = cell.sequence_layer(return_state=True)
+        return cell
+
     def core_cells(self) -> list[CoreCell] | None:
         return [self]
 
@@ -157,7 +167,11 @@ class CoreCell(Cell):
 
 
 class SimpleRNNCell(CoreCell):
-    """One step of `SimpleRNN`; arguments and variables are that layer's.
+    """One step of `SimpleRNN`, with its equations and variables.
+
+    Args:
+        units, activation, use_bias: As in `SimpleRNN`.
+        kernel_initializer, recurrent_initializer, bias_initializer: As in `SimpleRNN`.
 
     >>> import numpy as np
     >>> y, states = SimpleRNNCell(4)(np.ones((2, 3)))
@@ -184,7 +198,11 @@ class SimpleRNNCell(CoreCell):
 
 
 class LSTMCell(CoreCell):
-    """One step of `LSTM`; arguments and variables are that layer's. States: h, c.
+    """One step of `LSTM`, with its equations and variables. States: h, c.
+
+    Args:
+        units, activation, recurrent_activation, use_bias, unit_forget_bias: As in `LSTM`.
+        kernel_initializer, recurrent_initializer, bias_initializer: As in `LSTM`.
 
     >>> import numpy as np
     >>> y, states = LSTMCell(4)(np.ones((2, 3)))
@@ -214,7 +232,11 @@ class LSTMCell(CoreCell):
 
 
 class GRUCell(CoreCell):
-    """One step of `GRU`; arguments and variables are that layer's.
+    """One step of `GRU`, with its equations and variables.
+
+    Args:
+        units, activation, recurrent_activation, use_bias, reset_after: As in `GRU`.
+        kernel_initializer, recurrent_initializer, bias_initializer: As in `GRU`.
 
     >>> import numpy as np
     >>> y, states = GRUCell(4)(np.ones((2, 3)))

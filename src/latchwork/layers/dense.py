@@ -51,8 +51,16 @@ def like(x: Batch, values: NDArray[Any]) -> Batch:
 class Dense(Layer):
     """y = activation(x @ kernel + bias) on the last axis: x [B, ..., F] -> y [B, ..., units].
 
-    Variables: `kernel` [F, units], `bias` [units]. activation: None (linear), a name of Keras or "softmax". Defaults
-    are Keras': glorot_uniform kernel, zero bias.
+    Variables: `kernel` [F, units], `bias` [units]. Defaults are Keras'.
+
+    Args:
+        units: The features of y, at least 1.
+        activation: None (linear), the name of an activation, or "softmax".
+        use_bias: Whether there is a bias.
+        kernel_initializer, bias_initializer: Names or `lw.initializers` objects.
+
+    Raises:
+        ValueError: An argument out of range, an unknown name, or an argument of Keras' that is not built.
 
     >>> import numpy as np
     >>> Dense(3, activation="softmax")(np.ones((2, 4))).shape
@@ -136,7 +144,17 @@ class Dense(Layer):
 
 
 class Activation(Layer):
-    """y = activation(x), number by number ("softmax": over the last axis); the shape stays.
+    """y = activation(x), number by number ("softmax": over the last axis); the shape [B, ...] stays.
+
+    The names are Keras': "linear" x, "relu" max(x, 0), "tanh", "sigmoid" 1 / (1 + e^-x), "hard_sigmoid" x / 6 + 1/2
+    cut to [0, 1], "softsign" x / (1 + |x|), "elu" x, below 0 e^x - 1, "softplus" log(1 + e^x), "exponential" e^x,
+    "softmax" e^x / sum(e^x).
+
+    Args:
+        activation: The name; None is "linear".
+
+    Raises:
+        ValueError: An unknown name.
 
     >>> import numpy as np
     >>> Activation("relu")(np.array([[-1.0, 2.0]])).tolist()

@@ -14,7 +14,14 @@ class Dropout(Layer):
     """In training, a share `rate` of the numbers is set to 0 and the rest divided by 1 - rate; otherwise y = x.
 
     Which ones is a pure function of the seed, the training step, the layer and the place in the batch: the same
-    program drops the same numbers on every machine. seed: None takes that of `lw.set_seed`.
+    program drops the same numbers on every machine (inverted dropout, N. Srivastava et al. 2014, as in Keras).
+
+    Args:
+        rate: In [0, 1).
+        seed: In [0, 2^64); None takes that of `lw.set_seed`.
+
+    Raises:
+        ValueError: rate or seed out of range.
 
     >>> import numpy as np
     >>> y = Dropout(0.5)(np.ones((1, 1000)), training=True)

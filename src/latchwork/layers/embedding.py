@@ -19,10 +19,19 @@ from latchwork.ragged import Ragged
 class Embedding(Layer):
     """y[b, t] = embeddings[x[b, t]]: x [B, T] of whole numbers in [0, input_dim) -> y [B, T, output_dim].
 
-    A `lw.Ragged` of numbers has values [N, 1]; [B, T, 1] is taken as [B, T]. mask_zero=True: 0 means padding, and
-    recurrent layers behind skip it (row 0 of the table is then not used). Variable: `embeddings`
-    [input_dim, output_dim], uniform in +-0.05 or `weights`, a list of that one array. Equal numbers add their gradients
-    in the order of x. backward returns None: numbers have no gradient.
+    A `lw.Ragged` of numbers has values [N, 1]; [B, T, 1] is taken as [B, T]. Variable: `embeddings`
+    [input_dim, output_dim]. Equal numbers add their gradients in the order of x. backward returns None: numbers have no
+    gradient. Arguments and defaults are Keras'.
+
+    Args:
+        input_dim: Rows of the table.
+        output_dim: Features of y.
+        embeddings_initializer: A name or an `lw.initializers` object; "uniform" is uniform in +-0.05.
+        mask_zero: 0 means padding, and recurrent layers behind skip it (row 0 of the table is then not used).
+        weights: First values: the table, or a list of that one array.
+
+    Raises:
+        ValueError: An argument out of range; when called, a number outside the table.
 
     >>> import numpy as np
     >>> layer = Embedding(10, 4, mask_zero=True)
@@ -75,7 +84,11 @@ class Embedding(Layer):
         return (*(None for _ in x_shape[:1]), *x_shape[1:])
 
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
-        """x as int64; fractions, NaN and numbers outside the table are errors."""
+        """`x` as int64, whatever the model's `dtype`.
+
+        Raises:
+            ValueError: Fractions, NaN, numbers outside the table, or a Ragged of several features.
+        """
         values = values_of(x)
         if type(values) is np.ndarray and values.dtype == np.int64:
             rows: Batch = as_input(x, "x", values.dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from latchwork import functional
 from latchwork.layers.arena import Initializer
 from latchwork.layers.arguments import as_flag
 from latchwork.layers.dense import activation_name
@@ -17,7 +16,12 @@ class GRU(Recurrent):
     z, r = recurrent_activation(...), h' = z * h + (1 - z) * n. reset_after=True (Keras' default):
     n = activation(x W_n + b_n + r * (h R_n + rb_n)); False, the paper's: n = activation(x W_n + (r * h) R_n + b_n).
     Variables: `kernel` [F, 3 units], `recurrent_kernel` [units, 3 units], `bias` [2, 3 units] (input, recurrent) or
-    [3 units] with reset_after=False; gates in the order z r n. See `Recurrent` for calls and shapes.
+    [3 units] with reset_after=False; gates in the order z r n. Defaults are Keras'; see `Recurrent` for the other
+    arguments, calls and shapes.
+
+    Args:
+        recurrent_activation: Of the gates, by name; None is "linear".
+        reset_after: Which of the two forms.
 
     >>> import numpy as np
     >>> GRU(8)(np.ones((2, 5, 3))).shape
@@ -26,8 +30,6 @@ class GRU(Recurrent):
 
     unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
     cell, gates = "gru", 3
-    _run = staticmethod(functional.gru)
-    _run_backward = staticmethod(functional.gru_backward)
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class GRU(Recurrent):
         )  # fmt: skip
         self.recurrent_activation = activation_name(recurrent_activation)
         self.reset_after = as_flag(reset_after, "reset_after", "GRU")
-        self._options.update(recurrent_activation=self.recurrent_activation, reset_after=self.reset_after)
+        self._options["recurrent_activation"] = self.recurrent_activation
 
     def _cell(self) -> str:
         return "gru" if self.reset_after else "gru_reset_before"

@@ -10,7 +10,16 @@ from latchwork.layers.arguments import as_dtype, as_shape, refuse
 class Input:
     """Says the shape of one sample, without the batch axis: `Sequential([Input((32, 1)), LSTM(50), Dense(1)])`.
 
-    shape: a tuple; None where any size runs, such as the number of steps. dtype: the model's.
+    Args:
+        shape: A tuple; None where any size runs, such as the number of steps.
+        dtype: The model's, "float32" or "float64"; None leaves it to the layers.
+        name: In errors.
+
+    Raises:
+        ValueError: No shape, or one that does not hold whole numbers of at least 1 or None.
+
+    >>> Input((None, 3)).shape
+    (None, 3)
     """
 
     def __init__(self, shape: Any = None, *, dtype: Any = None, name: str | None = None, **others: Any) -> None:

@@ -30,10 +30,16 @@ class _Context(NamedTuple):
 
 
 class Loop:
-    """Runs a cell over sequences, forwards and back."""
+    """Runs a cell over sequences, forwards and back.
 
-    def __init__(self, cell: Cell, sequences: bool, backwards: bool, zero_output_for_mask: bool) -> None:
-        self.cell, self.sequences, self.backwards, self.zero = cell, sequences, backwards, zero_output_for_mask
+    align: outputs lie where their inputs do, not in the order read.
+    """
+
+    def __init__(
+        self, cell: Cell, *, sequences: bool, backwards: bool, align: bool, zero_output_for_mask: bool
+    ) -> None:
+        self.cell, self.sequences, self.backwards, self.align = cell, sequences, backwards, align
+        self.zero = zero_output_for_mask
 
     def advance(self, x: Any, states: States, mask: Any, training: bool) -> tuple[Any, States, Any]:
         values = values_of(x)
@@ -42,7 +48,7 @@ class Loop:
         held = np.zeros((len(x), self.cell.output_size), rows.dtype)  # the last output of each row
         outputs = np.zeros((len(rows), self.cell.output_size), rows.dtype)
         contexts = []
-        for step in _steps(x, mask, self.backwards):
+        for step in _steps(x, mask, self.backwards, self.align):
             ctx = None
             if len(step.real):
                 y, new, ctx = self.cell.forward(rows[step.read], [state[step.real] for state in states], training)
@@ -88,7 +94,7 @@ class Loop:
             raise ValueError(f"{cell.name}: states must have the sizes {cell.state_sizes} (state_size), got {found}")
 
 
-def _steps(x: Any, mask: Any, backwards: bool) -> Iterator[_Step]:
+def _steps(x: Any, mask: Any, backwards: bool, align: bool) -> Iterator[_Step]:
     if isinstance(x, Ragged):
         first, lengths = x.offsets[:-1], x.lengths
     else:
@@ -99,4 +105,4 @@ def _steps(x: Any, mask: Any, backwards: bool) -> Iterator[_Step]:
         rows = np.flatnonzero(lengths > t)
         read = first[rows] + (lengths[rows] - 1 - t if backwards else t)
         chosen = slice(None) if real is None else real[read]
-        yield _Step(rows, first[rows] + t, rows[chosen], read[chosen])
+        yield _Step(rows, read if align else first[rows] + t, rows[chosen], read[chosen])

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import functional
 from latchwork.layers.arena import Initializer
 from latchwork.layers.arguments import as_flag
 from latchwork.layers.base import drawn
@@ -20,7 +19,11 @@ class LSTM(Recurrent):
 
     i, f, o = recurrent_activation(...), g = activation(...), c' = f * c + i * g, h' = o * activation(c').
     Variables: `kernel` [F, 4 units], `recurrent_kernel` [units, 4 units], `bias` [4 units], gates in the order i f g o.
-    Arguments and defaults are Keras'; see `Recurrent` for calls and shapes.
+    Defaults are Keras'; see `Recurrent` for the other arguments, calls and shapes.
+
+    Args:
+        recurrent_activation: Of the gates, by name; None is "linear".
+        unit_forget_bias: The forget gate's bias begins at 1 (R. Jozefowicz et al. 2015).
 
     >>> import numpy as np
     >>> y, h, c = LSTM(8, return_sequences=True, return_state=True)(np.ones((2, 5, 3)))
@@ -30,8 +33,6 @@ class LSTM(Recurrent):
 
     unbuilt: ClassVar[dict[str, Any]] = {**Recurrent.unbuilt, "use_cudnn": "auto"}
     cell, gates, state_count = "lstm", 4, 2
-    _run = staticmethod(functional.lstm)
-    _run_backward = staticmethod(functional.lstm_backward)
 
     def __init__(
         self,

@@ -49,7 +49,13 @@ class Masking(Layer):
     """Marks the steps whose features all equal `mask_value` as padding: recurrent layers behind it skip them.
 
     x [B, T, F] (or a `lw.Ragged`) -> y = x with 0 at masked steps. The mask passes through layers that keep the steps
-    and ends at one that does not; a loss on a masked sequence counts real steps only. mask_value may be NaN.
+    and ends at one that does not; a loss on a masked sequence counts real steps only.
+
+    Args:
+        mask_value: What padding holds, 0 by default; it may be NaN.
+
+    Raises:
+        ValueError: mask_value is no number.
 
     >>> import numpy as np
     >>> x = np.array([[[1.0, 2.0], [-1.0, -1.0], [-1.0, 3.0]]])
@@ -72,7 +78,7 @@ class Masking(Layer):
         return x_shape
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
-        """bool [B, T] ([N] for a Ragged): True where a step has a feature other than mask_value."""
+        """bool [B, T] ([N] for a Ragged): True where a step has a feature other than mask_value, whatever `mask`."""
         values = values_of(x)
         value = np.asarray(self.mask_value, values.dtype)  # 0.1 means the float32 nearest to it in a float32 batch
         masked = np.isnan(values) if np.isnan(value) else values == value

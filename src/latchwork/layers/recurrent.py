@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from latchwork import _core, initializers
+from latchwork import _core, functional, initializers
 from latchwork.data.series import as_count
 from latchwork.functional import even_rows
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
 from latchwork.layers.base import Layer, drawn, last_size
 from latchwork.layers.dense import activation_name, like, values_of
+from latchwork.layers.flow import Advancing, Retreating
 from latchwork.layers.masking import as_mask, silent_rows, zeroed
+from latchwork.layers.sequence import SequenceLayer
 from latchwork.ragged import Ragged
 
 
-class _Context(NamedTuple):
+class _Kept(NamedTuple):
     """What backward needs: the core's context, and what is known of the call."""
 
     core: Any
     silent: NDArray[np.bool_] | None  # [B], rows of a y without steps that the mask makes 0
-    given_state: bool
 
 
-class Recurrent(Layer):
+class Recurrent(SequenceLayer):
     """What LSTM, GRU and SimpleRNN share: x [B, T, F] -> y [B, units], or [B, T, units] with return_sequences.
+
+    Args:
+        units: The size of the state, at least 1.
+        activation: Of candidate and output, by name; None is "linear".
+        use_bias: Whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Names or `lw.initializers` objects.
+        return_sequences: y of every step, else of the last.
+        return_state: Return the final states too.
+        go_backwards: Read each sequence from its end; y is in the order read.
+        stateful: In a model, the last states of a batch are the first of the next one, row by row, until
+            `model.reset_states()`; no gradient flows from batch to batch.
+        zero_output_for_mask: y at masked steps is 0.
+        common: What every `Layer` takes.
+
+    Raises:
+        ValueError: An argument out of range, an unknown name, or an argument of Keras' that is not built.
 
     Call: `layer(x, initial_state=None, mask=None, training=False)`. x is an array or a `lw.Ragged`; T may differ from
     call to call. initial_state: a list of arrays [B, units] (LSTM: h, c), zeros by default. mask: bool [B, T] (for a
@@ -36,11 +52,15 @@ class Recurrent(Layer):
     before the first real step and repeats the last output (zero_output_for_mask: 0) at the others, states are those of
     the last real step. With return_state the result is the list [y, *states].
 
-    stateful: in a model, the last states of a batch are the first of the next one, row by row, until
-    `model.reset_states()`; no gradient flows from batch to batch.
-
     `forward` takes the same arguments; `backward(ctx, dy)` takes dy like y, or the list [dy, *dstates] with
     return_state, and returns dx, or the list [dx, *dstates] when forward was given an initial_state.
+
+    >>> import numpy as np
+    >>> from latchwork.layers import GRU
+    >>> layer = GRU(8, return_sequences=True, return_state=True)
+    >>> y, h = layer(np.ones((2, 5, 3)), initial_state=[np.zeros((2, 8))], mask=np.ones((2, 5), bool))
+    >>> y.shape, h.shape
+    ((2, 5, 8), (2, 8))
     """
 
     unbuilt: ClassVar[dict[str, Any]] = {
@@ -56,12 +76,8 @@ class Recurrent(Layer):
         "seed": None,
         "unroll": False,
     }
-    takes_mask = supports_masking = True
     cell: ClassVar[str]
     gates: ClassVar[int]
-    state_count: ClassVar[int] = 1
-    _run: ClassVar[Callable[..., Any]]
-    _run_backward: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -98,13 +114,11 @@ class Recurrent(Layer):
             "hold": not self.zero_output_for_mask,
         }
 
-    def copied(self, name: str, align: bool) -> Any:
-        """A new layer of this configuration, without parameters: one half of a Bidirectional. align: it reads
-        backwards, and each output lies where its input does."""
-        layer = object.__new__(type(self))
-        layer.__dict__.update(self.__dict__)
+    def half(self, name: str, align: bool) -> Any:
+        """A new layer of this configuration for Bidirectional; align: it reads backwards, and each output lies where
+        its input does."""
+        layer = self.copied()
         layer.name, layer.go_backwards, layer.input_shape = name, align, None
-        layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
         layer._options = {**self._options, "reverse": align, "align": align}
         return layer
 
@@ -148,83 +162,33 @@ class Recurrent(Layer):
             raise ValueError(f"{self.name}: x must be (B, T, {expected}), got {shape_text(x_shape)}")
         return (x_shape[0], self.units) if self.return_sequences else (self.units,)
 
-    @property
-    def outputs(self) -> int:
-        return 1 + self.state_count if self.return_state else 1
-
     # ---- running ------------------------------------------------------------------------------------------------
 
-    def __call__(
-        self,
-        x: Any,
-        initial_state: Sequence[ArrayLike] | ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        training: bool = False,
-    ) -> Any:
-        self._no_graph(x)
-        return self.forward(x, initial_state, mask, training=training)[0]
-
-    def forward(
-        self,
-        x: Any,
-        initial_state: Sequence[ArrayLike] | ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        *,
-        training: bool = True,
-        step: int | None = None,
-    ) -> tuple[Any, Any]:
-        if self.stateful and initial_state is None:
-            raise ValueError(
-                f"{self.name}: stateful=True carries states in a model: add it to one or give initial_state"
-            )
-        y, states, ctx = self.advance(x, initial_state, mask, training=training, step=step)
-        if ctx is not None and initial_state is not None:
-            ctx = ctx._replace(given_state=True)
-        return ([y, *states] if self.return_state else y), ctx
-
-    def advance(
-        self,
-        x: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        *,
-        training: bool,
-        step: int | None = None,
-        out: NDArray[Any] | None = None,
-    ) -> tuple[Any, list[Any], Any]:
-        """(y, final states, ctx), whatever the layer returns; backward on this ctx gives no gradient of the states.
-
-        out: where sequences are written, see `functional.lstm`.
-        """
+    def advancing(
+        self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
+    ) -> Advancing[tuple[Any, list[Any], Any]]:
         x = self._checked(x)
         if not isinstance(x, Ragged) and (x.ndim != 3 or x.shape[2] != self.variables[0].shape[0]):
             self.y_shape(x.shape[1:])
         state = None if initial_state is None else self._state(initial_state, len(x))
         real = None if mask is None else as_mask(mask, x, self.name)
-        y, states, core = self._run(x, self._weights, state, mask=real, training=training, out=out, **self._options)
+        call = functional.Call(self._cell(), x, self._weights, state, mask=real, out=out, **self._options)
+        [(y, states, core)] = yield [call]
         silent = None
         if real is not None and not self.return_sequences:
             silent = silent_rows(real, x, at=(0 if self.go_backwards else -1) if self.zero_output_for_mask else None)
-            y = zeroed(y, silent)
-        return y, list(states), _Context(core, silent, given_state=False) if training else None
+            y = zeroed(values_of(y), silent)
+        return y, list(states), _Kept(core, silent)
 
-    def compute_mask(self, x: Any, mask: Any) -> Any:
-        return mask if self.return_sequences else None
-
-    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
-        dstate = None
-        if self.return_state:
-            if not isinstance(dy, (list, tuple)) or len(dy) != 1 + self.state_count:
-                raise ValueError(
-                    f"{self.name}: dy must be a list of {1 + self.state_count}: dy and the states' gradients"
-                )
-            dy, *rest = dy
-            dstate = [None if d is None else as_array(d, "dstate", self.dtype) for d in rest]
+    def retreating(
+        self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool
+    ) -> Retreating[tuple[Any, list[Any]]]:
         grad = None if dy is None else like(dy, self._as_rows(values_of(dy)))
-        if grad is not None and ctx.silent is not None:
-            grad = zeroed(values_of(grad), ctx.silent)
-        grads = self._run_backward(ctx.core, grad, dstate, need_dx=need_dx, out=self._gradients)
-        return [grads.x, *grads.state] if ctx.given_state else grads.x
+        if grad is not None and inner.silent is not None:
+            grad = zeroed(values_of(grad), inner.silent)
+        call = functional.BackwardCall(inner.core, grad, d_states, need_dx=need_dx, out=self._gradients)
+        [found] = yield [call]
+        return found.x, list(found.state)
 
     def _as_rows(self, dy: Any) -> NDArray[Any]:
         """dy as the core takes it: a slice of the features of an array is not copied."""

@@ -18,6 +18,9 @@ class Flatten(Layer):
 
     What stands behind it depends on T, so a model with a Flatten runs one number of steps only.
 
+    Raises:
+        ValueError: When called on a `lw.Ragged`, whose sequences have no common size.
+
     >>> import numpy as np
     >>> Flatten()(np.ones((2, 3, 4))).shape
     (2, 12)
@@ -25,6 +28,9 @@ class Flatten(Layer):
 
     unbuilt: ClassVar[dict[str, Any]] = {**Layer.unbuilt, "data_format": None}
     fixes_steps = True
+
+    def __init__(self, **common: Any) -> None:  # a signature of its own: what files describe
+        super().__init__(**common)
 
     def y_shape(self, x_shape: Shape) -> Shape:
         sizes = [size for size in x_shape if size is not None]
@@ -47,6 +53,12 @@ class Flatten(Layer):
 
 class RepeatVector(Layer):
     """y[b, t] = x[b] for t in [0, n): x [B, F] -> y [B, n, F]. The gradient is summed over t, ascending.
+
+    Args:
+        n: At least 1.
+
+    Raises:
+        ValueError: n below 1; when called, x is not [B, F].
 
     >>> import numpy as np
     >>> RepeatVector(3)(np.ones((2, 4))).shape

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from latchwork import functional
 from latchwork.layers.recurrent import Recurrent
 
 
 class SimpleRNN(Recurrent):
     """The plain recurrent network (Elman 1990): h' = activation(x W + h R + b).
 
-    Variables: `kernel` [F, units], `recurrent_kernel` [units, units], `bias` [units]. See `Recurrent` for calls.
+    Variables: `kernel` [F, units], `recurrent_kernel` [units, units], `bias` [units].
+    Defaults are Keras'; see `Recurrent` for arguments, calls and shapes.
 
     >>> import numpy as np
     >>> SimpleRNN(8, activation="relu")(np.ones((2, 5, 3))).shape
@@ -19,8 +19,6 @@ class SimpleRNN(Recurrent):
     """
 
     cell, gates = "elman", 1
-    _run = staticmethod(functional.rnn)
-    _run_backward = staticmethod(functional.rnn_backward)
 
     def __init__(
         self,

@@ -15,6 +15,12 @@ class StackedRNNCells(Wrapper, Cell):
 
     States are one flat list, the first cell's first. Variables: "stacked_rnn_cells/lstm_cell/kernel", ...
 
+    Args:
+        cells: A list of `Cell` objects, each of its own.
+
+    Raises:
+        ValueError: An empty list, or something in it that is no cell or is in use.
+
     >>> import numpy as np
     >>> from latchwork.layers import GRUCell, LSTMCell
     >>> y, states = StackedRNNCells([LSTMCell(4), GRUCell(5)])(np.ones((2, 3)))
@@ -33,6 +39,11 @@ class StackedRNNCells(Wrapper, Cell):
             names = [cell.name, *(f"{cell.name}_{i}" for i in range(1, len(given)))]
             cell.name = next(name for name in names if name not in taken)
             taken.add(cell.name)
+
+    def copied(self) -> Any:
+        stack = super().copied()
+        stack.cells = stack.inner
+        return stack
 
     @property
     def state_sizes(self) -> list[int]:

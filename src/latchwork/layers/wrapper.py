@@ -35,6 +35,13 @@ class Wrapper(Layer):
         for layer in inner:
             layer._model = weakref.ref(self)
 
+    def copied(self) -> Any:
+        layer = super().copied()
+        layer.inner = [inner.copied() for inner in self.inner]
+        for inner in layer.inner:
+            inner._model = weakref.ref(layer)
+        return layer
+
     def __setattr__(self, name: str, value: Any) -> None:
         """The place in a model, which numbers random masks, is the inner layers' too."""
         super().__setattr__(name, value)
@@ -42,7 +49,7 @@ class Wrapper(Layer):
             layer.number = value
 
     def inner_shape(self, x_shape: Shape) -> Shape:
-        """The sample shape that the inner layers see."""
+        """The sample shape that the inner layers see of `x_shape`."""
         return x_shape
 
     def _declare(self, input_shape: Shape) -> None:
@@ -70,6 +77,12 @@ class TimeDistributed(Wrapper):
 
     x may be a `lw.Ragged` where the layer takes [N, F]. A mask [B, T] passes through; a mask [B, T, S] of sequences
     in steps reaches the layer. Variables are the layer's: "time_distributed/dense/kernel".
+
+    Args:
+        layer: A layer of its own, not in use elsewhere.
+
+    Raises:
+        ValueError: A layer that is in use, returns several arrays or carries states.
 
     >>> import numpy as np
     >>> from latchwork.layers import LSTM, Dense

@@ -14,6 +14,11 @@ from latchwork.ragged import Ragged
 Rows = NDArray[Any] | Ragged
 
 
+def gives_sequences(x: Rows, output: Shape) -> bool:
+    """Whether a model's output on x is Ragged: x is, and one sample of the output has as many steps as x has."""
+    return isinstance(x, Ragged) and len(output) == 2 and output[0] is None
+
+
 def as_target(y: Any, output: Shape, x: Rows, labels: bool, dtype: np.dtype[Any]) -> Rows:
     """y cast, and shaped like the model's output on x, or an error; (N,) and (N, 1) are the same.
 
@@ -21,7 +26,7 @@ def as_target(y: Any, output: Shape, x: Rows, labels: bool, dtype: np.dtype[Any]
     """
     target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
     shape: tuple[int, ...]
-    if isinstance(x, Ragged) and len(output) == 2:
+    if isinstance(x, Ragged) and gives_sequences(x, output):
         if not isinstance(target, Ragged) or not np.array_equal(target.offsets, x.offsets):
             raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
         rows: Rows = target

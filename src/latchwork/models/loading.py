@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from latchwork import _core, losses, metrics, optimizers, random
+from latchwork import _core, random
 from latchwork.config import as_object, check_keys, rebuild
 from latchwork.data.series import as_count
 from latchwork.layers.input import Input
 from latchwork.models.compiled import Compiled
 from latchwork.models.saving import (
     EXTRAS,
-    LAYER_FIELDS,
     LAYERS,
+    LOSSES,
+    METRICS,
+    OPTIMIZERS,
     SCALER_FIELDS,
     PathLike,
     as_path,
@@ -32,9 +34,16 @@ def load_model(path: PathLike) -> Sequential:
     It predicts the same bits, and training goes on with the same bits as if it had never been interrupted: the moments,
     the counts of steps and epochs, and the seed of shuffles and masks come back (a later `lw.set_seed` sets another).
 
-    path: ends in ".safetensors". The file is data, never code: its layers come from a closed list, its fields are
-    checked, nothing is imported by name. Raises OSError where it cannot be read, else ValueError naming the file, the
-    tensor or field, what was expected and what came. The extras are in `model.extras`, a dict.
+    The extras are in `model.extras`, a dict.
+
+    Args:
+        path: Ends in ".safetensors". The file is data, never code: its layers come from a closed list, its fields are
+            checked, nothing is imported by name.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: Anything else that is not right: the message names the file, the tensor or field, what was expected
+            and what came.
 
     >>> import os, tempfile
     >>> import numpy as np
@@ -71,7 +80,7 @@ def _model(file: _core.SafetensorsFile, path: str) -> Sequential:
         raise ValueError(f"{where}: dtype must be 'float32' or 'float64', got {fields['dtype']!r}")
     if not isinstance(fields["input_shape"], list):
         raise ValueError(f"{where}: input_shape must be a list, got {fields['input_shape']!r}")
-    found = [rebuild(layer, LAYERS, f"{where}: layers[{i}]", LAYER_FIELDS) for i, layer in enumerate(fields["layers"])]
+    found = [rebuild(layer, LAYERS, f"{where}: layers[{i}]") for i, layer in enumerate(fields["layers"])]
     try:
         model = Sequential([Input(fields["input_shape"]), *found], name=fields["name"], dtype=fields["dtype"])
         if not found:
@@ -94,10 +103,10 @@ def _resume(model: Sequential, file: _core.SafetensorsFile, path: str) -> None:
     check_keys(fields, ("optimizer", "iterations", "loss", "metrics", "epochs_trained", "seed"), where)
     if not isinstance(fields["metrics"], list):
         raise ValueError(f"{where}: metrics must be a list, got {fields['metrics']!r}")
-    optimizer = rebuild(fields["optimizer"], optimizers.CLASSES, f"{where}: optimizer")
-    loss = None if fields["loss"] is None else rebuild(fields["loss"], losses.CLASSES, f"{where}: loss")
+    optimizer = rebuild(fields["optimizer"], OPTIMIZERS, f"{where}: optimizer")
+    loss = None if fields["loss"] is None else rebuild(fields["loss"], LOSSES, f"{where}: loss")
     measured = [
-        metric if isinstance(metric, str) else rebuild(metric, metrics.CLASSES, f"{where}: metrics[{i}]")
+        metric if isinstance(metric, str) else rebuild(metric, METRICS, f"{where}: metrics[{i}]")
         for i, metric in enumerate(fields["metrics"])
     ]
     counts = {name: _count(fields[name], f"{where}: {name}") for name in ("iterations", "epochs_trained", "seed")}

@@ -14,7 +14,7 @@ from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer
 from latchwork.layers.dense import like, values_of
-from latchwork.models.batches import Rows, rows_between
+from latchwork.models.batches import Rows, gives_sequences, rows_between
 from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled
 from latchwork.models.figures import Figures, NonFiniteError, suspects
@@ -85,7 +85,7 @@ class Passes:
     ) -> tuple[Rows, Any]:
         """The model's output on all rows, batch by batch, and its mask or None."""
         _, output = self._as_input(x)
-        sequences = isinstance(x, Ragged) and len(output) == 2
+        sequences = gives_sequences(x, output)
         count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
         values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
         real = None

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import _core, data, layers, losses, metrics, optimizers
-from latchwork.config import describe
+from latchwork.config import Registry, describe
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import as_flag
-from latchwork.layers.base import Layer, write_weights
+from latchwork.layers.base import write_weights
 from latchwork.models.compiled import Compiled
 
 if TYPE_CHECKING:
@@ -24,13 +24,28 @@ if TYPE_CHECKING:
 
 PathLike = str | bytes | os.PathLike[Any]
 
-# The closed registry: what a file may name, which is what C++ runs too.
-LAYERS: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in (layers.LSTM, layers.GRU, layers.SimpleRNN, layers.Dense, layers.Activation, layers.Dropout)
-}
-EXTRAS = {"StandardScaler": data.StandardScaler}
 LAYER_FIELDS = ("name", "trainable")  # which every layer's constructor passes on
+
+
+def _named(*kinds: type) -> dict[str, type]:
+    return {kind.__name__: kind for kind in kinds}
+
+
+# The closed registries: what a file may name, which is what C++ runs too.
+CELLS = Registry(_named(layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedRNNCells), LAYER_FIELDS)
+CELLS.parts["cells"] = CELLS
+LAYERS = Registry(
+    _named(
+        layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.Bidirectional, layers.TimeDistributed,
+        layers.Dense, layers.Activation, layers.Dropout, layers.Flatten, layers.RepeatVector, layers.Masking,
+        layers.Embedding,
+    ),
+    LAYER_FIELDS,
+    numbers=("mask_value",),
+)  # fmt: skip
+LAYERS.parts.update(layer=LAYERS, backward_layer=LAYERS, cell=CELLS)
+OPTIMIZERS, LOSSES, METRICS = Registry(optimizers.CLASSES), Registry(losses.CLASSES), Registry(metrics.CLASSES)
+EXTRAS = Registry({"StandardScaler": data.StandardScaler})
 
 
 def as_path(path: PathLike) -> bytes:
@@ -106,12 +121,14 @@ def read_tensor(
 
 def model_fields(model: Sequential) -> dict[str, Any]:
     """The architecture: the metadata's "model"."""
+    if model.layers and model.layers[-1].outputs > 1:
+        raise ValueError(f"{model.layers[-1].name}: several outputs cannot be saved: a model has one")
     return {
         "class": "Sequential",
         "name": model.name,
         "dtype": str(model.dtype),
         "input_shape": model._input,
-        "layers": [describe(layer, LAYERS, LAYER_FIELDS) for layer in model.layers],
+        "layers": [describe(layer, LAYERS) for layer in model.layers],
     }
 
 
@@ -120,12 +137,11 @@ def _training_fields(model: Sequential, compiled: Compiled) -> dict[str, Any]:
     assert model._arena is not None
     compiled.begin(model._arena)  # its moments exist, and are this model's
     return {
-        "optimizer": describe(compiled.optimizer, optimizers.CLASSES),
+        "optimizer": describe(compiled.optimizer, OPTIMIZERS),
         "iterations": compiled.optimizer.iterations,
-        "loss": None if compiled.loss is None else describe(compiled.loss, losses.CLASSES),
+        "loss": None if compiled.loss is None else describe(compiled.loss, LOSSES),
         "metrics": [
-            metric if isinstance(metric, str) else describe(metric, metrics.CLASSES)
-            for metric in compiled.metrics.values()
+            metric if isinstance(metric, str) else describe(metric, METRICS) for metric in compiled.metrics.values()
         ],
         "epochs_trained": model.epochs_trained,
         "seed": model._seed(),

@@ -16,6 +16,7 @@ from latchwork.layers.input import Input
 from latchwork.models import saving
 from latchwork.models.batches import Rows
 from latchwork.models.saving import PathLike
+from latchwork.models.session import Session
 from latchwork.models.summary import summarize
 from latchwork.models.trainer import Trainer
 from latchwork.ragged import Ragged
@@ -24,9 +25,14 @@ from latchwork.ragged import Ragged
 class Sequential(Trainer):
     """Layers that run one after another.
 
-    layers: any number of layers, and an `Input` first if you like; `add` appends more. The parameters are created when
-    the input's shape is known: from `Input`, from the first layer's `input_shape`, or from the first batch.
-    dtype: "float32" or "float64"; left out, it is what the layers say, float32 if they say nothing.
+    Args:
+        layers: Any number of layers, and an `Input` first if you like; `add` appends more. The parameters are created
+            once the input's shape is known: from `Input`, the first layer's `input_shape`, or the first batch.
+        name: The model's, in `summary` and errors.
+        dtype: "float32" or "float64"; left out, it is what the layers say, float32 if they say nothing.
+
+    Raises:
+        ValueError: A layer that does not fit the one before it, is in use elsewhere, or has another dtype.
 
     The mask of a `Masking` or `Embedding` layer passes on to the layers behind it; a loss or metric of a masked
     sequence counts real steps only. The states of stateful layers live here, see `reset_states`.
@@ -63,7 +69,12 @@ class Sequential(Trainer):
     # ---- building -----------------------------------------------------------------------------------------------
 
     def add(self, layer: Layer | Input) -> None:
-        """Append a layer. Automatic names count per model: lstm, lstm_1, ... A compiled model must be compiled anew."""
+        """Append a layer. Automatic names count per model: lstm, lstm_1, ... A compiled model must be compiled anew.
+
+        Raises:
+            ValueError: `layer` does not fit the one before it, is in use elsewhere, or has another dtype or a name that
+                is taken; the model is unchanged.
+        """
         if isinstance(layer, Input):
             if self.layers or self._input is not None:
                 raise ValueError(f"{self.name}: an Input must come first")
@@ -93,7 +104,11 @@ class Sequential(Trainer):
             layer.declare(before)
 
     def build(self, input_shape: Any = None) -> None:
-        """Create the parameters for batches of `input_shape`, (None, 32, 1) say, or of the shape known already."""
+        """Create the parameters for batches of `input_shape`, (None, 32, 1) say, or of the shape known already.
+
+        Raises:
+            ValueError: There are no layers, or no shape is known.
+        """
         shape = self._input if input_shape is None else as_batch_shape(input_shape, self.name)
         if self._arena is not None:
             return
@@ -111,6 +126,7 @@ class Sequential(Trainer):
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """What the model computes in, float32 or float64."""
         return np.dtype(np.float32) if self._given_dtype is None else self._given_dtype
 
     def _agree_on_dtype(self, dtype: np.dtype[Any] | None, name: str) -> None:
@@ -174,10 +190,13 @@ class Sequential(Trainer):
         return x, None if mask is None or mask.all() else mask, contexts
 
     def reset_states(self, mask: ArrayLike | None = None, *, layer: int | None = None) -> None:
-        """Let stateful layers start from zero again: all rows, or those where mask (bool, one a carried row) is True.
+        """Let stateful layers start from zero again: all rows, or those where `mask` (bool, one a carried row) is True.
 
         Row i of a batch goes on where row i of the batch before ended. A smaller batch goes on with the first rows and
         leaves the others alone, new rows of a larger one start at zero. layer: the number of one layer, None for all.
+
+        Raises:
+            ValueError: mask is not bool, or has another number of rows.
         """
         self._carried.reset(mask, layer)
 
@@ -200,26 +219,39 @@ class Sequential(Trainer):
         return [variable for layer in self.layers for variable in layer.variables]
 
     def count_params(self) -> int:
+        """The number of parameters."""
         return sum(variable.size for variable in self.variables)
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of all parameters, layer by layer, in Keras' order."""
+        """Copies of all parameters, layer by layer, in Keras' order: each in its variable's shape and dtype."""
         return [variable.value.copy() for variable in self.variables]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Write all parameters, in the order and shapes of `get_weights`; all are checked before one is written."""
+        """Write all parameters, in the order and shapes of `get_weights`.
+
+        Args:
+            weights: A list of arrays of any float or integer dtype.
+
+        Raises:
+            ValueError: Another number of arrays, or one of another shape; nothing was written.
+        """
         self.build()
         write_weights(self.layers, weights)
 
     def save(self, path: PathLike, *, include_optimizer: bool = True, extras: Mapping[str, Any] | None = None) -> None:
         """Write the whole model to one file, which `lw.models.load_model` reads and C++ runs (latchwork/model.h).
 
-        path: must end in ".safetensors" (docs/model-files.md). An old file is replaced at once or, on any error, left
-        as it is. include_optimizer: False leaves out what `compile` said and the optimizer's state; the model read back
-        must then be compiled before it is trained. extras: named `StandardScaler`s that travel with the model and come
-        back as `model.extras`; None writes those the model came with.
+        Args:
+            path: Must end in ".safetensors" (docs/model-files.md). An old file is replaced at once or, on any error,
+                left as it is.
+            include_optimizer: False leaves out what `compile` said and the optimizer's state; the model read back must
+                then be compiled before it is trained.
+            extras: A dict of `StandardScaler` objects that travel with the model and come back as `model.extras`; None
+                writes those the model came with.
 
-        Raises OSError where the file cannot be written, ValueError for what no file can hold (your own layer or loss).
+        Raises:
+            OSError: The file cannot be written.
+            ValueError: Another suffix, or what no file can hold (your own layer or loss).
 
         >>> import os, tempfile
         >>> import numpy as np
@@ -234,7 +266,11 @@ class Sequential(Trainer):
         saving.save(self, path, include_optimizer, extras)
 
     def save_weights(self, path: PathLike) -> None:
-        """Write the parameters alone, under their names ("lstm/kernel"), to a ".safetensors" file.
+        """Write the parameters alone, under their names ("lstm/kernel"), to the ".safetensors" file `path`.
+
+        Raises:
+            OSError: The file cannot be written.
+            ValueError: Another suffix.
 
         >>> import os, tempfile
         >>> from latchwork.layers import Dense
@@ -248,11 +284,32 @@ class Sequential(Trainer):
         saving.save_weights(self, path)
 
     def load_weights(self, path: PathLike) -> None:
-        """Read the parameters from a file of `save_weights` or `save`: every one, by name, none of another shape.
+        """Read the parameters from `path`, a file of `save_weights` or `save`: every one, by name.
 
-        Raises OSError or ValueError, the weights unchanged.
+        Raises:
+            OSError: The file cannot be read; the weights are unchanged.
+            ValueError: No such file, or a tensor is missing or of another shape or dtype; the weights are unchanged.
         """
         saving.load_weights(self, path)
+
+    def session(self, n: int = 1) -> Session:
+        """`n` streams of single time steps: `y = session.step(x)`, `session.reset()`, `session.state`.
+
+        For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards, cells
+        of your own, nor Flatten of a whole sequence. In a session every recurrent layer carries its states on, stateful
+        or not. Its weights are those of now. Raises ValueError naming the layer that cannot step.
+
+        >>> import numpy as np
+        >>> from latchwork.layers import LSTM, Dense
+        >>> model = Sequential([LSTM(8, input_shape=(None, 2)), Dense(1)])
+        >>> x = np.ones((1, 3, 2), np.float32)
+        >>> session = model.session()
+        >>> for t in range(3):
+        ...     y = session.step(x[:, t])
+        >>> bool((y == model.predict(x)).all()), list(session.state)
+        (True, ['lstm/h', 'lstm/c'])
+        """
+        return Session(self, n)
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers, their output shapes and parameters: line by line through `print_fn`, or to stdout."""

@@ -38,9 +38,15 @@ class Trainer(Passes):
     # ---- the public verbs ---------------------------------------------------------------------------------------
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, **others: Any) -> None:
-        """Say how to train: optimizer and loss by name or object, metrics as a list of names or objects.
+        """Say how to train. Names, defaults and formulas are Keras'; the figures of `fit` carry the names as written.
 
-        Names, defaults and formulas are Keras'. The figures of `fit` carry the names as written here.
+        Args:
+            optimizer: A name or an `lw.optimizers.Optimizer`.
+            loss: A name or an `lw.losses.Loss`; None for a model that only predicts.
+            metrics: A list of names or `lw.metrics.Metric` objects.
+
+        Raises:
+            ValueError: An unknown name, or an argument of Keras' that is not built.
         """
         unbuilt = {
             "loss_weights": None,
@@ -56,7 +62,11 @@ class Trainer(Passes):
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
-        """The optimizer that `compile` was given or made: `model.optimizer.learning_rate` may be set between steps."""
+        """The optimizer that `compile` was given or made: `model.optimizer.learning_rate` may be set between steps.
+
+        Raises:
+            ValueError: `compile` was not called yet.
+        """
         if self._compiled is None:
             raise ValueError("there is no optimizer yet: call compile(optimizer=..., loss=...) first")
         return self._compiled.optimizer
@@ -78,17 +88,29 @@ class Trainer(Passes):
         on_nonfinite: str = "raise",
         **others: Any,
     ) -> History:
-        """Train for epochs `initial_epoch` to `epochs` on x [N, ...] and y [N, ...] (numbers, or lw.Ragged).
+        """Train. Everything is checked before anything is changed.
 
-        batch_size: 32 by default. verbose: 0 silent, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal or notebook,
-        else 0; it goes to stderr. validation_split: this share of the samples, the last ones, is validated on;
-        validation_data: (x, y) instead. shuffle: the order is a pure function of the seed and the epoch.
-        on_nonfinite: what a loss or gradient that is NaN or infinite does: "raise" ends with FloatingPointError,
-        "stop" ends training, "skip" leaves the batch out, "ignore" goes on; in the first three the weights stay
-        those before the batch.
+        Args:
+            x: [N, ...], numbers of any dtype (cast to the model's), or a `lw.Ragged` of N sequences.
+            y: Targets in the shape of the output; (N,) will do for (N, 1).
+            batch_size: None: 32.
+            epochs, initial_epoch: Train for epochs `initial_epoch` to `epochs`.
+            verbose: 0 silent, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal or notebook, else 0; to stderr.
+            callbacks: An `lw.callbacks.Callback` or a list of them.
+            validation_split: This share of the samples, the last ones, is validated on instead of trained on.
+            validation_data: (x, y) to validate on.
+            shuffle: Whether batches are drawn in an order that is a pure function of the seed and the epoch.
+            validation_batch_size: Bounds memory; no figure depends on it.
+            on_nonfinite: What a loss or gradient that is NaN or infinite does: "raise" ends with FloatingPointError,
+                "stop" ends training, "skip" leaves the batch out, "ignore" goes on; in the first three the weights stay
+                those before the batch.
 
-        Returns the History: `history.history["loss"]` has the mean over the samples of each epoch, in training.
-        Everything is checked before anything is changed.
+        Returns:
+            The `History`: `history.history["loss"]` has the mean over the samples of each epoch, in training.
+
+        Raises:
+            ValueError: An argument has the wrong shape, dtype or value, or no loss was compiled.
+            FloatingPointError: See on_nonfinite; it names the epoch and the batch.
         """
         unbuilt = {
             "class_weight": None,
@@ -149,10 +171,15 @@ class Trainer(Passes):
         return_dict: bool = False,
         **others: Any,
     ) -> Any:
-        """The loss over all samples of x and y: a float, or [loss, *metrics], or a dict with return_dict=True.
+        """The loss over all samples: a float, or [loss, *metrics], or a dict with return_dict=True.
 
-        The figures do not depend on batch_size (default 256), which only bounds memory: they are taken from all outputs
-        at once.
+        Args:
+            x, y, verbose, callbacks: As in `fit`.
+            batch_size: None: 256. It only bounds memory: figures are taken from all outputs at once.
+            return_dict: Figures by name.
+
+        Raises:
+            ValueError: As `fit`.
         """
         refuse("evaluate", others, {"sample_weight": None, "steps": None}, ("batch_size", "verbose", "return_dict"))
         compiled = self._compiled_with_loss("evaluate")
@@ -168,9 +195,18 @@ class Trainer(Passes):
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, *, callbacks: Any = None, **others: Any
     ) -> Any:
-        """The model's output on x, [N, ...]; Ragged where x is Ragged and the output a sequence. No rows give no rows.
+        """The model's output, [N, ...] of its dtype; Ragged where x is Ragged and the output a sequence.
 
-        Works before `compile`. The result does not depend on batch_size (default 256), which only bounds memory.
+        Works before `compile`. No rows give no rows.
+
+        Args:
+            x: As in `fit`.
+            batch_size: None: 256. It only bounds memory, the result does not depend on it.
+            verbose: As in `fit`, 0 by default.
+            callbacks: As in `fit`.
+
+        Raises:
+            ValueError: x has the wrong shape or dtype.
         """
         refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
         batch_size = self._rows_at_once(batch_size, "batch_size")
@@ -190,7 +226,13 @@ class Trainer(Passes):
     def train_on_batch(self, x: Any, y: Any, *, return_dict: bool = False, **others: Any) -> Any:
         """One step of the optimizer on all of x and y. Returns the loss before it (and metrics) like `evaluate`.
 
-        Raises FloatingPointError for a loss or gradient that is NaN or infinite, the weights unchanged.
+        Args:
+            x, y: As in `fit`.
+            return_dict: Figures by name.
+
+        Raises:
+            ValueError: As `fit`.
+            FloatingPointError: A loss or gradient is NaN or infinite; the weights are unchanged.
         """
         refuse("train_on_batch", others, {"sample_weight": None, "class_weight": None}, ("x", "y", "return_dict"))
         compiled = self._compiled_with_loss("train_on_batch")

@@ -1,0 +1,154 @@
+// Sessions: a model in memory, one time step at a time.
+#include <variant>
+
+#include "bindings/json.h"
+#include "bindings/ndarray.h"
+#include "model/graph.h"
+
+namespace latchwork {
+namespace {
+
+// Steps of fewer products (about 30 us) keep the GIL: taking it back may cost milliseconds where threads compete.
+constexpr Index kLongStep = 1'000'000;
+
+template <class T>
+py::array zeros(Index rows, Index columns) {
+  py::array_t<T> made = make_array<T>({rows, columns});
+  std::fill_n(made.mutable_data(), made.size(), T(0));
+  return made;
+}
+
+class BoundSession {
+ public:
+  BoundSession(const py::object& description, const std::vector<std::pair<std::string, py::array>>& weights,
+               Index streams)
+      : BoundSession(make(description, weights, streams)) {
+    for (const auto& [name, array] : weights) work_ += array.size() * streams;
+    std::visit(
+        [&]<class T>(Session<T>& session) {
+          streams_ = session.streams(), features_ = session.features();
+          y_ = zeros<T>(session.streams(), session.outputs());
+          y_data_ = y_.mutable_data();
+          dtype_ = py::dtype::of<T>();
+        },
+        session_);
+  }
+
+  // y, the same array every time.
+  const py::array& step(const py::array& x) {
+    const py::dtype dtype = x.dtype();
+    if (!(dtype.is(dtype_) || dtype.equal(dtype_)) || !is_contiguous(x) || !fits(x))
+      throw Error("x must be " + std::string(py::str(dtype_)) + " [" + std::to_string(streams_) + ", " +
+                  std::to_string(features_) + "], got " + dtype_text(x) + " " + shape_text(x));
+    const void* const data = x.data();
+    require_free();
+    const bool taken = work_ < kLongStep ? run(data) : run_long(data);
+    if (!taken) throw Error("x must hold whole numbers within the Embedding's table");
+    return y_;
+  }
+
+  void reset(const std::optional<Index>& stream) {
+    require_free();
+    std::visit([&](auto& session) { stream ? session.reset(*stream) : session.reset(); }, session_);
+  }
+
+  py::dict state() const {
+    require_free();
+    py::dict states;
+    std::visit(
+        [&]<class T>(const Session<T>& session) {
+          for (std::size_t i = 0; i < session.states().size(); ++i) {
+            py::array_t<T> values = make_array<T>({session.streams(), session.states()[i].units});
+            session.get_state(i, values.mutable_data());
+            states[py::str(session.states()[i].name)] = values;
+          }
+        },
+        session_);
+    return states;
+  }
+
+  // Arrays like those of `state`, in its order.
+  void set_state(const std::vector<py::array>& states) {
+    require_free();
+    std::visit(
+        [&]<class T>(Session<T>& session) {
+          std::vector<const T*> data;
+          for (std::size_t i = 0; i < session.states().size(); ++i) {
+            const SessionState& state = session.states()[i];
+            const py::array& given = states.at(i);
+            if (shape_of(given) != std::vector<Index>{session.streams(), state.units})
+              throw Error("state: " + state.name + " must be [" + std::to_string(session.streams()) + ", " +
+                          std::to_string(state.units) + "], got " + shape_text(given));
+            data.push_back(data_of<T>(given, state.name.c_str()));
+          }
+          for (std::size_t i = 0; i < data.size(); ++i) session.set_state(i, data[i]);
+        },
+        session_);
+  }
+
+ private:
+  using Any = std::variant<Session<float>, Session<double>>;
+
+  explicit BoundSession(Any session) : session_(std::move(session)) {}
+
+  static Any make(const py::object& description, const std::vector<std::pair<std::string, py::array>>& weights,
+                  Index streams) {
+    const Json json = as_json(description);
+    std::vector<TensorData> data;
+    for (const auto& [name, array] : weights)
+      data.push_back({name, is_double(array, name.c_str()) ? "F64" : "F32", shape_of(array), array.data()});
+    const py::gil_scoped_release release;
+    Tensors tensors(data);
+    const Model model = model_of(read_graph(json, "session", tensors));
+    if (model.float64()) return model.session<double>(streams);
+    return model.session<float>(streams);
+  }
+
+  void require_free() const {
+    if (busy_) throw Error("a session serves one thread at a time");
+  }
+
+  // [streams, features], or flat where one of them is 1.
+  bool fits(const py::array& x) const {
+    if (x.ndim() == 2) return x.shape(0) == streams_ && x.shape(1) == features_;
+    return x.ndim() == 1 && (streams_ == 1 || features_ == 1) && x.shape(0) == streams_ * features_;
+  }
+
+  bool run(const void* x) noexcept {
+    return std::visit(
+        [&]<class T>(Session<T>& session) { return session.step(static_cast<const T*>(x), static_cast<T*>(y_data_)); },
+        session_);
+  }
+
+  bool run_long(const void* x) {
+    busy_ = true;
+    bool taken = false;
+    {
+      const py::gil_scoped_release release;
+      taken = run(x);
+    }
+    busy_ = false;
+    return taken;
+  }
+
+  Any session_;
+  py::dtype dtype_;
+  Index streams_ = 0, features_ = 0, work_ = 0;
+  py::array y_;
+  void* y_data_ = nullptr;
+  bool busy_ = false;  // read and written under the GIL
+};
+
+}  // namespace
+
+void bind_session(py::module_& m) {
+  py::class_<BoundSession>(m, "Session")
+      .def(py::init<const py::object&, const std::vector<std::pair<std::string, py::array>>&, Index>(),
+           py::arg("description"), py::arg("weights"), py::arg("streams"))
+      .def("step", &BoundSession::step, py::return_value_policy::copy)
+      .def("reset", &BoundSession::reset, py::arg("stream") = py::none())
+      .def("state", &BoundSession::state)
+      .def("set_state", &BoundSession::set_state, py::arg("states"));
+}
+
+}  // namespace latchwork

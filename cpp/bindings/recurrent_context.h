@@ -1,0 +1,70 @@
+// What a training forward leaves, as Python holds it.
+#pragma once
+
+#include <memory>
+#include <variant>
+
+#include "bindings/recurrent_weights.h"
+#include "layers/recurrent.h"
+
+namespace latchwork {
+
+inline void set_writeable(const py::array& a, bool writeable) {
+  auto& flags = py::detail::array_proxy(a.ptr())->flags;
+  flags = writeable ? flags | py::detail::npy_api::NPY_ARRAY_WRITEABLE_
+                    : flags & ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+}
+
+// A context as Python holds it: the arrays backward reads, and y locked until then.
+class Context {
+ public:
+  template <class T>
+  Context(std::unique_ptr<RecurrentContext<T>> context, py::object weights, py::array x, py::array y,
+          py::object offsets, Arrays initial, bool sequences)
+      : context_(std::move(context)),
+        weights_(std::move(weights)),
+        x_(std::move(x)),
+        y_(std::move(y)),
+        offsets_(std::move(offsets)),
+        initial_(std::move(initial)),
+        sequences_(sequences) {
+    if (sequences_) set_writeable(y_, false);
+  }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context() { release(); }
+
+  bool consumed() const { return std::holds_alternative<std::monostate>(context_); }
+  template <class T>
+  RecurrentContext<T>& get() {
+    return *std::get<std::unique_ptr<RecurrentContext<T>>>(context_);
+  }
+  RecurrentWeights& weights() const { return weights_.cast<RecurrentWeights&>(); }
+  const py::array& x() const { return x_; }
+  const py::array& y() const { return y_; }
+  const py::object& offsets() const { return offsets_; }
+  bool sequences() const { return sequences_; }
+  Index batch() const {
+    return weights().holds_double() ? std::get<1>(context_)->call().arrangement.batch
+                                    : std::get<2>(context_)->call().arrangement.batch;
+  }
+
+  void release() {
+    if (consumed()) return;
+    if (sequences_) set_writeable(y_, true);
+    context_ = std::monostate();
+    x_ = y_ = py::array();
+    initial_.clear();
+  }
+
+ private:
+  std::variant<std::monostate, std::unique_ptr<RecurrentContext<double>>, std::unique_ptr<RecurrentContext<float>>>
+      context_;
+  py::object weights_;
+  py::array x_, y_;
+  py::object offsets_;
+  Arrays initial_;
+  bool sequences_;
+};
+
+}  // namespace latchwork

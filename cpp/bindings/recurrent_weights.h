@@ -1,0 +1,59 @@
+// The caller's parameters and their packs, as Python holds them.
+#pragma once
+
+#include <mutex>
+#include <variant>
+
+#include "bindings/arrays.h"
+#include "sequence/weights.h"
+
+namespace latchwork {
+
+// Throws Error unless a cell has this name.
+int cell_of(const std::string& name);
+
+// Packs are prepared under a lock, so that threads may share one for inference.
+class RecurrentWeights {
+ public:
+  RecurrentWeights(const std::string& cell_name, py::array kernel, OptionalArray recurrent_kernel, OptionalArray bias);
+
+  Index input() const { return input_; }
+  Index hidden() const { return hidden_; }
+  bool holds_double() const { return is_double_; }
+  const CellInfo& info() const {
+    return is_double_ ? std::get<Weights<double>>(weights_).cell() : std::get<Weights<float>>(weights_).cell();
+  }
+  const py::array& kernel() const { return kernel_; }
+  const OptionalArray& recurrent_kernel() const { return recurrent_kernel_; }
+  const OptionalArray& bias() const { return bias_; }
+  std::vector<Index> bias_shape() const { return bias_shape(info()); }
+
+  // The arrays have been written.
+  void touch();
+
+  template <class T>
+  const Weights<T>& prepared(bool backward) {
+    const std::lock_guard lock(mutex_);
+    Weights<T>& weights = std::get<Weights<T>>(weights_);
+    weights.prepare(backward);
+    return weights;
+  }
+
+ private:
+  std::vector<Index> bias_shape(const CellInfo& info) const {
+    const Index columns = info.gates * hidden_;
+    return info.biases > 1 ? std::vector<Index>{info.biases, columns} : std::vector<Index>{columns};
+  }
+
+  template <class T>
+  Weights<T> make(int cell, const CellInfo& info) const;
+
+  py::array kernel_;
+  OptionalArray recurrent_kernel_, bias_;
+  Index input_ = 0, hidden_ = 0;
+  bool is_double_ = false;
+  std::mutex mutex_;
+  std::variant<std::monostate, Weights<float>, Weights<double>> weights_;
+};
+
+}  // namespace latchwork

@@ -1,0 +1,137 @@
+#include "model/layers_recurrent.h"
+
+#include <algorithm>
+
+#include "cpu/dispatch.h"
+#include "cpu/float_env.h"
+#include "layers/recurrent.h"
+
+namespace latchwork {
+namespace {
+
+constexpr Index kMostUnits = Index(1) << 31;
+
+template <class T>
+Arrangement arrangement_of(const Signal<T>& x) {
+  Arrangement a{.batch = x.batch(), .steps = x.offsets ? 0 : x.shape[1], .offsets = {}, .lengths = {}};
+  if (x.offsets) a.offsets = *x.offsets;
+  a.lengths = a.unmasked().lengths;
+  if (x.mask) a.set_mask(x.mask.real.get());
+  return a;
+}
+
+// Keras' rule for zero_output_for_mask without sequences: 0 where the step read last is masked.
+template <class T>
+void silence(const Signal<T>& x, bool reversed, T* y, Index units) {
+  for (Index b = 0; b < x.batch(); ++b) {
+    const auto i = static_cast<std::size_t>(b);
+    const Index first = x.offsets ? (*x.offsets)[i] : b * x.shape[1];
+    const Index end = x.offsets ? (*x.offsets)[i + 1] : first + x.shape[1];
+    if (first == end || !x.mask.real[reversed ? first : end - 1]) std::fill_n(y + b * units, units, T(0));
+  }
+}
+
+}  // namespace
+
+template <class T>
+ModelCell<T>::ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin)
+    : path_(origin.path), cell_(find_cell(cell)), activation_(activation), gate_(gate) {
+  hidden_ = origin.fields.whole("units", 1, kMostUnits);
+  const bool bias = origin.fields.flag("use_bias");
+  if (origin.x.empty() || origin.x.back() < 0)
+    throw Error(origin.fields.where() + ": x must have a known feature size, got " + shape_text(origin.x));
+  input_ = origin.x.back();
+  const CellInfo& of = info();
+  const Index columns = of.gates * hidden_;
+  bool recurrent = false;
+  for (int p = 0; p < of.products; ++p) recurrent |= of.product[p].weight == Weight::recurrent_kernel;
+  Index total = 0;
+  const auto tensor = [&](const char* name, const Shape& shape) {
+    origin.tensors.check<T>(path_ + "/" + name, shape);
+    return std::exchange(total, total + size_of(shape));
+  };
+  const Index kernel = tensor("kernel", {input_, columns});
+  const Index recurrent_kernel = recurrent ? tensor("recurrent_kernel", {hidden_, columns}) : 0;
+  const Index biases = bias ? tensor("bias", of.biases > 1 ? Shape{of.biases, columns} : Shape{columns}) : total;
+  values_ = Buffer<T>(total);
+  const auto read = [&](const char* name, Index begin, Index end) {
+    origin.tensors.read(path_ + "/" + name, std::span(values_.data() + begin, static_cast<std::size_t>(end - begin)));
+    return values_.data() + begin;
+  };
+  parameters_.kernel = read("kernel", kernel, recurrent ? recurrent_kernel : biases);
+  if (recurrent) parameters_.recurrent_kernel = read("recurrent_kernel", recurrent_kernel, biases);
+  if (bias) parameters_.bias = read("bias", biases, total);
+}
+
+template <class T>
+const CellInfo& ModelCell<T>::info() const {
+  return *kernels().of<T>().cells[cell_]->info;
+}
+
+template <class T>
+std::shared_ptr<const Weights<T>> ModelCell<T>::packed() const {
+  const std::lock_guard lock(mutex_);
+  if (!packed_ || &packed_->table() != &kernels()) {
+    const FloatScope scope;  // biases are added
+    const auto fresh = std::make_shared<Weights<T>>(cell_, input_, hidden_, parameters_);
+    fresh->prepare(false);
+    packed_ = fresh;
+  }
+  return packed_;
+}
+
+template <class T>
+std::unique_ptr<CellStep<T>> ModelCell<T>::stepper(Index rows) const {
+  return std::make_unique<CellStep<T>>(packed(), rows, activation_, gate_);
+}
+
+template <class T>
+void ModelCell<T>::forward(const Signal<T>& x, const Reading& reading, T* y) const {
+  if (x.mask && x.mask.shape != Shape(x.shape.begin(), x.shape.end() - 1))
+    throw Error(path_ + ": mask must be " + shape_text({x.shape.begin(), x.shape.end() - 1}) + ", got " +
+                shape_text(x.mask.shape));
+  const std::shared_ptr<const Weights<T>> weights = packed();
+  RecurrentCall<T> call;
+  call.weights = weights.get();
+  call.arrangement = arrangement_of(x);
+  call.reversed = reading.reversed;
+  call.output = {.hold = reading.hold, .align = reading.align, .width = reading.width};
+  call.activation = activation_;
+  call.recurrent_activation = gate_;
+  call.x = x.data;
+  (reading.sequences ? call.y : call.final[0]) = y;
+  recurrent_forward<T>({&call, 1}, false);
+  if (!reading.sequences && x.mask && !reading.hold) silence(x, reading.reversed, y, hidden_);
+}
+
+template <class T>
+CellPointer<T> read_cell(const std::string& kind, const Origin& origin) {
+  const auto activation = [&](const char* field) {
+    return static_cast<Activation>(origin.fields.activation(field, false));
+  };
+  const char* cell = "elman";
+  if (kind == "LSTM") cell = "lstm";
+  if (kind == "GRU") cell = origin.fields.flag("reset_after") ? "gru" : "gru_reset_before";
+  const Activation gate = kind == "SimpleRNN" ? Activation::sigmoid : activation("recurrent_activation");
+  return std::make_unique<ModelCell<T>>(cell, activation("activation"), gate, origin);
+}
+
+Reading read_reading(Fields& fields) {
+  if (fields.flag("return_state")) fields.fail("return_state", "false (one output is passed on)", {true});
+  return {.sequences = fields.flag("return_sequences"),
+          .reversed = fields.flag("go_backwards"),
+          .hold = !fields.flag("zero_output_for_mask")};
+}
+
+void check_sequences(const std::string& name, const Shape& x, Index features) {
+  if (x.size() != 2 || x[1] != features) misfit(name, "[B, T, " + std::to_string(features) + "]", x);
+}
+
+#define LATCHWORK_INSTANTIATE(T) \
+  template class ModelCell<T>;   \
+  template CellPointer<T> read_cell(const std::string&, const Origin&);
+LATCHWORK_INSTANTIATE(float)
+LATCHWORK_INSTANTIATE(double)
+#undef LATCHWORK_INSTANTIATE
+
+}  // namespace latchwork

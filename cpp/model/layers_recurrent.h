@@ -1,0 +1,66 @@
+// One cell with a file's parameters, and its run over a signal's sequences: what recurrent layers are made of.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/activation.h"
+#include "model/layer.h"
+#include "sequence/weights.h"
+
+namespace latchwork {
+
+// How a layer reads its sequences.
+struct Reading {
+  bool sequences = true;  // an output a step, else the last one
+  bool reversed = false;
+  bool align = false;  // reversed: each output lies where its input does
+  bool hold = true;    // a masked step repeats the output before it, else it is 0
+  Index width = 0;     // elements from one row of y to the next; 0: units
+};
+
+template <class T>
+class ModelCell {
+ public:
+  // cell: its name in the core. Reads `units` and `use_bias`; the shapes of the tensors are checked before memory is
+  // taken. x: features.
+  ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin);
+
+  const std::string& path() const { return path_; }
+  Index features() const { return input_; }
+  Index units() const { return hidden_; }
+  Activation activation() const { return activation_; }
+  const CellInfo& info() const;
+  // Packed for the ISA in use; whoever holds them may go on after it changes.
+  std::shared_ptr<const Weights<T>> packed() const;
+  std::unique_ptr<CellStep<T>> stepper(Index rows) const;
+
+  // y: [.., T, units], or [B, units].
+  void forward(const Signal<T>& x, const Reading& reading, T* y) const;
+
+ private:
+  std::string path_;
+  int cell_;
+  Activation activation_, gate_;
+  Index input_ = 0, hidden_ = 0;
+  Buffer<T> values_;
+  Parameters<T> parameters_{};
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Weights<T>> packed_;
+};
+
+template <class T>
+using CellPointer = std::unique_ptr<ModelCell<T>>;
+
+// The cell of "LSTM", "GRU" or "SimpleRNN" with its activations. Throws Error unless x's features are known.
+template <class T>
+CellPointer<T> read_cell(const std::string& kind, const Origin& origin);
+
+// The fields that say how a recurrent layer reads, checked: "return_state" must be false.
+Reading read_reading(Fields& fields);
+
+// [T, F] with these features; else an Error.
+void check_sequences(const std::string& name, const Shape& x, Index features);
+
+}  // namespace latchwork

@@ -1,0 +1,42 @@
+// A model one time step at a time: a session's insides. Everything is allocated when it is made.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "latchwork/model.h"
+#include "sequence/step.h"
+
+namespace latchwork {
+
+// One step of every stream, on its way from layer to layer.
+template <class T>
+struct StepSignal {
+  const T* x;                  // [streams, features]
+  const bool* real = nullptr;  // [streams]; null: all have a real step
+};
+
+template <class T>
+class StepLayer {
+ public:
+  virtual ~StepLayer() = default;
+  // Replaces s by what the layer makes of it. False, nothing changed, where x cannot be taken.
+  virtual bool step(StepSignal<T>& s) noexcept = 0;
+};
+
+template <class T>
+struct Steps {
+  struct State {
+    CellStep<T>* cell;
+    int number;
+  };
+
+  Index streams = 0, features = 0, outputs = 0;
+  std::vector<std::unique_ptr<StepLayer<T>>> layers = {};
+  std::vector<SessionState> names = {};
+  std::vector<State> states = {};
+  bool numbers = false;  // x are numbers for an Embedding
+};
+
+}  // namespace latchwork

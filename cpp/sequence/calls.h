@@ -1,0 +1,60 @@
+// Independent calls on one team: side by side, each on members of its own, or one after the other.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/interrupt.h"
+#include "runtime/thread_team.h"
+#include "sequence/plan.h"
+
+namespace latchwork {
+
+// Shared(args, plan, interruption) is what the members of a call share, its barrier among it; Member(shared, i) is one
+// of them, and run(calling_thread) its work. A team smaller than all plans together, because another caller holds
+// it, runs the calls in turn; a member goes on to the next call without waiting for the others.
+template <class Shared, class Member, class Args>
+void run_calls(std::span<const Args> calls) {
+  struct Call {
+    std::unique_ptr<Shared> shared;
+    std::vector<std::unique_ptr<Member>> members;
+    int first;  // of the team
+  };
+  int wanted = 0, next = 0;
+  for (const Args& args : calls) wanted += args.plan.members;
+  Team team(wanted);
+  Interruption interruption;
+  std::vector<Call> placed;
+  std::atomic<int> elsewhere = 0;  // members of calls that the calling thread has no part in
+  for (const Args& args : calls) {
+    if (args.batch->size() == 0) continue;
+    Plan plan = args.plan;
+    plan.members = std::min(plan.members, team.size());
+    if (plan.members == 1) plan.split = Split::rows;
+    Call call{std::make_unique<Shared>(args, plan, interruption), {}, team.size() == wanted ? next : 0};
+    for (int i = 0; i < plan.members; ++i) call.members.push_back(std::make_unique<Member>(*call.shared, i));
+    if (call.first > 0) elsewhere += plan.members;
+    next += plan.members;
+    placed.push_back(std::move(call));
+  }
+  team.run([&](int index) {
+    for (const Call& call : placed) {
+      const int member = index - call.first;
+      if (member < 0 || member >= static_cast<int>(call.members.size())) continue;
+      call.members[static_cast<std::size_t>(member)]->run(index == 0);
+      if (call.first > 0) elsewhere.fetch_sub(1, std::memory_order_release);
+    }
+    // Only the calling thread hears of Ctrl-C: it goes on asking while the other calls run.
+    if (index == 0)
+      spin_until([&] {
+        interruption.wanted(true);
+        return elsewhere.load(std::memory_order_acquire) == 0;
+      });
+  });
+  if (interruption.wanted()) throw Interrupted();
+}
+
+}  // namespace latchwork

@@ -1,0 +1,31 @@
+// dx, a block of steps at a time: its slot gradients times the kernel.
+#pragma once
+
+#include <vector>
+
+#include "sequence/backward_call.h"
+
+namespace latchwork {
+
+// One member's share: its own rows (rows split) or of all in turn (units split).
+template <class T>
+class InputGradients {
+ public:
+  InputGradients(BackwardCall<T>& call, int member);
+  void run(Index begin, Index end);
+
+ private:
+  Index list_rows(Index begin, Index end);
+  void panel(Index count, Index column, Index width, const T* weights);
+
+  BackwardCall<T>& call_;
+  const int member_;
+  const BackwardProduct* product_;  // null: dx is not wanted
+  const RowShare rows_;
+  std::vector<Segment<T>> chain_;
+  Buffer<const T*> slot_rows_;
+  Buffer<T*> dx_;
+  Buffer<T> strip_;
+};
+
+}  // namespace latchwork

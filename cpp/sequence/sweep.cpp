@@ -1,0 +1,203 @@
+#include "sequence/sweep.h"
+
+#include <algorithm>
+
+#include "sequence/panel_list.h"
+
+namespace latchwork {
+
+template <class T>
+Sweep<T>::Sweep(BackwardCall<T>& call, int member)
+    : call_(call),
+      member_(member),
+      args_(call.args),
+      layout_(call.layout),
+      cell_(*call.layout.cell),
+      batch_(*call.args.batch),
+      kernels_(call.args.weights->table().template of<T>().product),
+      rows_(row_share(call.plan, batch_, member)),
+      blocks_(block_share(call.plan, layout_, member)),
+      units_(unit_share(layout_, blocks_)),
+      x_(rows_.count),
+      h_previous_(rows_.count),
+      h_next_(rows_.count),
+      dy_previous_(rows_.count),
+      intermediate_(rows_.count),
+      slot_rows_(rows_.count) {
+  for (const BackwardProduct& product : layout_.backward)
+    chains_[static_cast<std::size_t>(product.operand)] = call.slots.chain(product);
+  for (Index i = 0; i < rows_.count; ++i)
+    intermediate_[i] = cell_.phases > 1 ? call.intermediate.data() + rows_.row(i) * layout_.padded_hidden : nullptr;
+}
+
+template <class T>
+void Sweep<T>::take_states() {
+  for (int state = 1; state < cell_.states; ++state)
+    for (Index i = 0; i < rows_.count && args_.initial[state]; ++i) {
+      const Index row = rows_.row(i);
+      const T* const in = args_.initial[state] + batch_.sequence(row) * layout_.hidden;
+      std::copy(in + units_.first, in + units_.end,
+                call_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden + units_.first);
+    }
+}
+
+template <class T>
+const T* Sweep<T>::h_before(Index t, Index row) const {
+  const Index b = batch_.sequence(row);
+  if (t > 0) return args_.y.row(b, t - 1);
+  return args_.initial[0] ? args_.initial[0] + b * layout_.hidden : call_.zeros.data();
+}
+
+// The state beyond h after step t; before the first step of a segment it is not among the records.
+template <class T>
+Rows<T> Sweep<T>::state_rows(Index t, int state, Index row) const {
+  if (t >= segment_) return call_.records.state_rows(segment_, t, state, row, rows_.stride);
+  if (args_.segments) return args_.segments.rows(segment_, state, row, rows_.stride);
+  const Index padded = layout_.padded_hidden;
+  return {call_.states.data() + ((state - 1) * batch_.size() + row) * padded, rows_.stride * padded};
+}
+
+// Rows whose last step is t start from the gradients of their outputs and final states: dh = dy + dstate.
+template <class T>
+void Sweep<T>::enter_rows(Index t) {
+  for (Index i = rows_.active(batch_.active(t + 1)); i < rows_.active(batch_.active(t)); ++i) {
+    const Index row = rows_.row(i), b = batch_.sequence(row);
+    for (int state = 0; state < cell_.states; ++state) {
+      T* const out = call_.d_state(t & 1, state, row);
+      const T* const from_state = args_.d_final[state] ? args_.d_final[state] + b * layout_.hidden : nullptr;
+      const T* const from_output = state == 0 && args_.dy ? args_.dy.row(b, t) : nullptr;
+      for (Index u = units_.first; u < units_.end; ++u) {
+        const T d = from_output ? from_output[u] : T(0);
+        out[u] = from_state ? d + from_state[u] : d;
+      }
+    }
+  }
+}
+
+template <class T>
+void Sweep<T>::point_rows(Index t, Index rows, Index k) {
+  for (Index i = 0; i < rows; ++i) {
+    const Index row = rows_.row(i), b = batch_.sequence(row);
+    x_[i] = args_.x.row(b, t);
+    h_previous_[i] = h_before(t, row);
+    h_next_[i] = args_.y.row(b, t);
+    if (args_.dy && t > 0) dy_previous_[i] = args_.dy.row(b, t - 1);
+    slot_rows_[i] = call_.slots.row(0, k + row);
+  }
+}
+
+// Copies this step's operands to where `outer` wants them. With units split, members take turns by operand row.
+template <class T>
+void Sweep<T>::pack_operands(Index rows, Index k) {
+  const bool by_rows = call_.plan.split == Split::rows;
+  const Index begin = by_rows ? 0 : rows * member_ / call_.plan.members,
+              end = by_rows ? rows : rows * (member_ + 1) / call_.plan.members;
+  if (begin == end) return;
+  const auto pack = [&](Operand operand, const Buffer<const T*>& source) {
+    call_.weights.pack(operand, source.data() + begin, end - begin, k + rows_.row(begin), rows_.stride);
+  };
+  pack(Operand::x, x_);
+  pack(Operand::h, h_previous_);
+  pack(Operand::intermediate, intermediate_);
+}
+
+// out (+)= d_slots · weights^T over the member's columns; `chained`: the chain starts from what out holds.
+template <class T>
+void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
+  const BackwardProduct* const product = layout_.backward_of(operand);
+  if (!product) return;
+  const std::vector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
+  PanelList<T> panels(kernels_, {.rows = rows,
+                                 .init_stride = out.stride,
+                                 .segments = chain.data(),
+                                 .segment_count = static_cast<Index>(chain.size()),
+                                 .operand = slot_rows_.data()});
+  const T* weights = args_.weights->backward() + product->weights;
+  for (Index panel = 0; panel * layout_.panel_columns < product->columns; ++panel) {
+    const Index width = layout_.panel_width(product->columns, panel);
+    T* const columns = out.data + panel * layout_.panel_columns;
+    if (panel >= blocks_.first && panel < blocks_.end)
+      panels.add(width, out.stride, {chained ? columns : nullptr, weights, columns});
+    weights += product->terms * width;
+  }
+  panels.run();
+}
+
+template <class T>
+void Sweep<T>::pass(Index t, int phase, Index b, Index rows, Index k) {
+  const Block& block = layout_.blocks[static_cast<std::size_t>(b)];
+  const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden;
+  PointwiseArgs<T> a{};
+  a.rows = rows;
+  a.unit = block.unit;
+  a.units = block.units;
+  a.padded_hidden = layout_.padded_hidden;
+  a.activation = args_.activation;
+  a.recurrent_activation = args_.recurrent_activation;
+  a.slots = {call_.slots.row(b, k + first), rows_.stride * layout_.panel_columns};
+  a.slot_stride = call_.slots.slot_stride();
+  a.h_previous = h_previous_.data();
+  a.h_next = const_cast<T* const*>(h_next_.data());  // backward reads it
+  for (int state = 0; state < cell_.states; ++state) {
+    a.d_next[state] = {call_.d_state(t & 1, state, first), stride};
+    a.d_previous[state] = {call_.d_state((t & 1) ^ 1, state, first), stride};
+    if (state == 0) continue;
+    a.previous[state] = state_rows(t - 1, state, first);
+    a.next[state] = state_rows(t, state, first);
+  }
+  a.saved = call_.records.rows(segment_, t, first, rows_.stride);
+  if (cell_.phases > 1) {
+    a.intermediate = {call_.intermediate.data() + first * layout_.padded_hidden, stride};
+    a.d_intermediate = {call_.d_intermediate.data() + first * layout_.padded_hidden, stride};
+  }
+  if (phase == 0 && args_.dy && t > 0) a.dy_previous = dy_previous_.data();
+  args_.weights->kernels().backward[phase](a);
+}
+
+template <class T>
+void Sweep<T>::step(Index t, Index rows, Index k) {
+  const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden;
+  for (int phase = cell_.phases - 1; phase >= 0; --phase) {
+    for (Index b = blocks_.first; b < blocks_.end; ++b) pass(t, phase, b, rows, k);
+    if (call_.plan.split == Split::units) call_.barrier.wait();
+    if (phase > 0)
+      flow(Operand::intermediate, rows, {call_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);
+  }
+  flow(Operand::h, rows, {call_.d_state((t & 1) ^ 1, 0, first), stride}, true);
+  pack_operands(rows, k);
+}
+
+template <class T>
+void Sweep<T>::run(Index begin, Index end) {
+  Index k = 0;
+  for (Index t = end - 1; t >= begin; --t) {
+    const Index rows = rows_.active(batch_.active(t));
+    if (rows > 0) {
+      enter_rows(t);
+      point_rows(t, rows, k);
+      step(t, rows, k);
+    }
+    k += batch_.active(t);
+  }
+}
+
+// A sequence without steps passes its gradients through.
+template <class T>
+void Sweep<T>::hand_out_states() {
+  for (Index i = 0; i < rows_.count; ++i) {
+    const Index row = rows_.row(i), b = batch_.sequence(row);
+    for (int state = 0; state < cell_.states; ++state) {
+      if (!args_.d_initial[state]) continue;
+      T* const out = args_.d_initial[state] + b * layout_.hidden;
+      const T* in = call_.d_state(1, state, row);
+      if (batch_.length(row) == 0)
+        in = args_.d_final[state] ? args_.d_final[state] + b * layout_.hidden : call_.zeros.data();
+      std::copy(in + units_.first, in + units_.end, out + units_.first);
+    }
+  }
+}
+
+template class Sweep<float>;
+template class Sweep<double>;
+
+}  // namespace latchwork

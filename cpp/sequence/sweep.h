@@ -1,0 +1,50 @@
+// Backward through the steps of a block: pointwise, then what flows on to the step before.
+#pragma once
+
+#include <vector>
+
+#include "sequence/backward_call.h"
+
+namespace latchwork {
+
+// One member's part of the sweep.
+template <class T>
+class Sweep {
+ public:
+  Sweep(BackwardCall<T>& call, int member);
+
+  // The states before step 0, as far as this member reads them.
+  void take_states();
+  // The records are those of a segment that begins at step t.
+  void enter_segment(Index t) { segment_ = t; }
+  // Steps [begin, end), last first: fills the slot gradients of the block and packs its operands.
+  void run(Index begin, Index end);
+  // What has flowed to step 0 is the gradient of the initial states.
+  void hand_out_states();
+
+ private:
+  void enter_rows(Index t);
+  void point_rows(Index t, Index rows, Index k);
+  void pack_operands(Index rows, Index k);
+  void step(Index t, Index rows, Index k);
+  void pass(Index t, int phase, Index block, Index rows, Index k);
+  void flow(Operand operand, Index rows, Rows<T> out, bool chained);
+  const T* h_before(Index t, Index row) const;
+  Rows<T> state_rows(Index t, int state, Index row) const;
+
+  BackwardCall<T>& call_;
+  const int member_;
+  const BackwardArgs<T>& args_;
+  const Layout& layout_;
+  const CellInfo& cell_;
+  const Batch& batch_;
+  const ProductKernels<T>& kernels_;
+  const RowShare rows_;
+  const BlockShare blocks_;
+  const UnitShare units_;
+  Index segment_ = 0;                  // the first step of whose records there are
+  std::vector<Segment<T>> chains_[3];  // by operand
+  Buffer<const T*> x_, h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_;
+};
+
+}  // namespace latchwork

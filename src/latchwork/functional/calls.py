@@ -1,0 +1,199 @@
+"""Recurrent calls of any cell, one or several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from latchwork import _core
+from latchwork.functional.arrays import (
+    Array,
+    Context,
+    Params,
+    Sequences,
+    State,
+    check_context,
+    contiguous,
+    count_text,
+    describe,
+    even_rows,
+    packed_weights,
+)
+from latchwork.ragged import Ragged
+
+
+class Gradients(NamedTuple):
+    """Gradients of a recurrent call; `x` and `bias` are None where not wanted or not there.
+
+    Attributes:
+        x: like the call's x (a Ragged for a Ragged).
+        state: gradients of the initial states, each `[B, H]`.
+        kernel, recurrent_kernel, bias: like the parameters.
+
+    >>> y, state, ctx = rnn(np.ones((1, 2, 1)), (np.ones((1, 1)), np.ones((1, 1)), None))
+    >>> gradients = rnn_backward(ctx, np.ones_like(y))
+    >>> gradients.kernel.shape, gradients.bias is None
+    ((1, 1), True)
+    """
+
+    x: Sequences | None
+    state: State
+    kernel: Array
+    recurrent_kernel: Array
+    bias: Array | None
+
+
+@dataclass(slots=True)
+class Call:
+    """What `forward` runs: a cell ("lstm", "gru", "gru_reset_before" or "elman") and the arguments of `lstm`.
+
+    >>> one = np.ones((1, 4))
+    >>> Call("lstm", np.ones((1, 3, 1)), (one, one, None), reverse=True).cell
+    'lstm'
+    """
+
+    cell: str
+    x: Sequences
+    params: Params
+    state: State | None = None
+    _: KW_ONLY
+    lengths: npt.ArrayLike | None = None
+    time_major: bool = False
+    reverse: bool = False
+    activation: str | None = "tanh"
+    recurrent_activation: str | None = "sigmoid"
+    return_sequences: bool = True
+    mask: npt.NDArray[np.bool_] | None = None
+    hold: bool = False
+    align: bool = False
+    out: Array | None = None
+
+
+Result: TypeAlias = tuple[Sequences, State, Context | None]
+
+
+def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
+    """Runs independent calls, of one dtype: on several threads side by side where that is faster, else in turn.
+
+    Both directions over a sequence are two such calls. The bits are those of one call after the other.
+
+    Args:
+        calls: no one of them may need what another returns; arrays given as `out` may not overlap.
+        training: keep what `backward` needs.
+
+    Returns:
+        For each call what `lstm` returns: y, the state and the context.
+
+    Raises:
+        ValueError: as `lstm`, before anything is run.
+
+    >>> x, one = np.ones((1, 3, 1)), np.ones((1, 4))
+    >>> there, back = forward([Call("lstm", x, (one, one, None), reverse=way) for way in (False, True)])
+    >>> bool((there[0] == back[0]).all())
+    True
+    """
+    results: list[Result] = []
+    for call, (y, state, ctx) in zip(calls, _core.recurrent_forward(list(map(_given, calls)), training), strict=True):
+        sequences = _ragged(y, call.x.offsets) if isinstance(call.x, Ragged) and call.return_sequences else y
+        results.append((sequences, tuple(state), ctx))
+    return results
+
+
+def _given(call: Call) -> _core.GivenCall:
+    """The call as the core takes it."""
+    x, weights = call.x, packed_weights(call.cell, call.params, ("kernel", "recurrent_kernel", "bias"))
+    values, offsets = (x.values, x.offsets) if isinstance(x, Ragged) else (x, None)
+    if not isinstance(values, np.ndarray):
+        raise ValueError(f"x must be a numpy array or a Ragged, got {describe(values)}")
+    return (
+        weights,
+        contiguous(values),
+        _states(call.state, weights.states, "state"),
+        None if call.lengths is None else np.asarray(call.lengths),
+        offsets,
+        call.time_major,
+        call.reverse,
+        call.activation or "linear",
+        call.recurrent_activation or "linear",
+        call.return_sequences,
+        None if call.mask is None else np.ascontiguousarray(call.mask),
+        call.hold,
+        call.align,
+        call.out,
+    )
+
+
+@dataclass(slots=True)
+class BackwardCall:
+    """What `backward` runs: the arguments of `lstm_backward`, for a context of any cell.
+
+    >>> BackwardCall(None, np.ones((1, 3, 1))).need_dx
+    True
+    """
+
+    ctx: Context | None
+    dy: Sequences | None
+    dstate: Sequence[Array | None] | None = None
+    _: KW_ONLY
+    need_dx: bool = True
+    out: Sequence[Array | None] | None = None
+
+
+def backward(calls: Sequence[BackwardCall]) -> list[Gradients]:
+    """Gradients of independent calls, side by side where that is faster. Consumes the contexts.
+
+    Calls whose `out` arrays overlap run in turn, in the order given. The bits are those of one call after the other.
+
+    Raises:
+        ValueError: as `lstm_backward`, before anything is run.
+
+    >>> x, one = np.ones((1, 3, 1)), np.ones((1, 4))
+    >>> results = forward([Call("lstm", x, (one, one, None), reverse=way) for way in (False, True)])
+    >>> [g.kernel.shape for g in backward([BackwardCall(ctx, np.ones_like(y)) for y, _, ctx in results])]
+    [(1, 4), (1, 4)]
+    """
+    gradients = []
+    for call, found in zip(calls, _core.recurrent_backward(list(map(_given_backward, calls))), strict=True):
+        dx, d_initial, kernel, recurrent_kernel, bias = found
+        assert call.ctx is not None
+        offsets = call.ctx.offsets
+        x = dx if dx is None or offsets is None else _ragged(dx, offsets)
+        gradients.append(Gradients(x, tuple(d_initial or ()), cast(Array, kernel), cast(Array, recurrent_kernel), bias))
+    return gradients
+
+
+def _given_backward(call: BackwardCall) -> _core.GivenGradients:
+    ctx, dy = check_context(call.ctx), call.dy
+    values = dy.values if isinstance(dy, Ragged) else dy
+    if values is not None:
+        if not isinstance(values, np.ndarray):
+            raise ValueError(f"dy must be a numpy array, a Ragged or None, got {describe(values)}")
+        if isinstance(dy, Ragged) and (ctx.offsets is None or not np.array_equal(ctx.offsets, dy.offsets)):
+            raise ValueError("dy must have the lengths of y")
+        values = values if ctx.sequences and even_rows(values) else contiguous(values)
+    states = _states(call.dstate, ctx.states, "dstate")
+    return ctx, values, states, call.need_dx, True, None if call.out is None else list(call.out)
+
+
+def _ragged(values: Array, offsets: npt.NDArray[np.int64]) -> Ragged:
+    """A Ragged of known good parts."""
+    ragged = Ragged.__new__(Ragged)
+    ragged.values, ragged.offsets = values, offsets
+    return ragged
+
+
+def _states(states: Sequence[Array | None] | None, count: int, name: str) -> list[Array | None]:
+    if states is None:
+        return []
+    if not isinstance(states, (tuple, list)) or len(states) != count:
+        raise ValueError(
+            f"{name} must be a tuple of {count} arrays, got {type(states).__name__} of {count_text(states)}"
+        )
+    for i, a in enumerate(states):
+        if a is not None and not isinstance(a, np.ndarray):
+            raise ValueError(f"{name}[{i}] must be a numpy array, got {describe(a)}")
+    return [None if a is None else contiguous(a) for a in states]

@@ -1,0 +1,112 @@
+"""What every recurrent layer is, of one direction or two, fused or a loop in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike, NDArray
+
+from latchwork import functional
+from latchwork.layers.arguments import as_array
+from latchwork.layers.base import Layer
+from latchwork.layers.flow import Advancing, Retreating, run
+
+
+class Kept(NamedTuple):
+    """What backward needs, and whether it is to return the gradients of the initial states."""
+
+    inner: Any
+    given_state: bool
+
+
+class SequenceLayer(Layer):
+    """A layer that reads sequences, with states that go in and come out.
+
+    `advancing` and `retreating` say which calls of the core its passes need, so that those of several layers can run at
+    once (see `flow`).
+    """
+
+    takes_mask = supports_masking = True
+    return_sequences: bool
+    return_state: bool
+    units: int  # features of y
+    state_count: int = 1
+    y_count: int = 1  # arrays a call returns before the states
+
+    def advancing(
+        self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
+    ) -> Advancing[tuple[Any, list[Any], Any]]:
+        """(y, final states, what backward needs). out: where sequences may be written, see `functional.lstm`."""
+        raise NotImplementedError
+
+    def retreating(self, inner: Any, dy: Any, d_states: list[Any], need_dx: bool) -> Retreating[tuple[Any, list[Any]]]:
+        """(dx, gradients of the initial states), from what `advancing` kept. None: no gradient."""
+        raise NotImplementedError
+
+    # ---- what follows from these --------------------------------------------------------------------------------
+
+    @property
+    def python_loop(self) -> bool:
+        """Whether steps are a loop in Python, and not the fused kernels."""
+        return False
+
+    @property
+    def label(self) -> str:
+        return f"{super().label}, a loop in Python" if self.python_loop else super().label
+
+    @property
+    def outputs(self) -> int:
+        return self.y_count + (self.state_count if self.return_state else 0)
+
+    def compute_mask(self, x: Any, mask: Any) -> Any:
+        return mask if self.return_sequences else None
+
+    def __call__(
+        self,
+        x: Any,
+        initial_state: Sequence[ArrayLike] | ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        training: bool = False,
+    ) -> Any:
+        self._no_graph(x)
+        return self.forward(x, initial_state, mask, training=training)[0]
+
+    def forward(
+        self,
+        x: Any,
+        initial_state: Sequence[ArrayLike] | ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        *,
+        training: bool = True,
+        step: int | None = None,
+    ) -> tuple[Any, Any]:
+        if self.stateful and initial_state is None:
+            raise ValueError(
+                f"{self.name}: stateful=True carries states in a model: add it to one or give initial_state"
+            )
+        y, states, ctx = self.advance(x, initial_state, mask, training=training, step=step)
+        parts = [*(y if self.y_count > 1 else [y]), *(states if self.return_state else [])]
+        kept = None if ctx is None else Kept(ctx.inner, given_state=initial_state is not None)
+        return (parts if len(parts) > 1 else parts[0]), kept
+
+    def advance(
+        self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
+    ) -> tuple[Any, list[Any], Any]:
+        """(y, final states, ctx), whatever the layer returns; backward on this ctx gives no gradient of the states."""
+        core = partial(functional.forward, training=training)
+        y, states, inner = run(core, self.advancing(x, initial_state, mask, training=training))
+        return y, states, Kept(inner, given_state=False) if training else None
+
+    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        parts = list(dy) if self.outputs > 1 and isinstance(dy, (list, tuple)) else [dy]
+        if len(parts) != self.outputs:
+            raise ValueError(f"{self.name}: dy must be {self.outputs} arrays, as forward returned, got {len(parts)}")
+        grads, given = parts[: self.y_count], parts[self.y_count :]
+        if not self.return_state:
+            given = [None] * self.state_count
+        d_states = [None if d is None else as_array(d, "dstate", self.dtype) for d in given]
+        grad = grads if self.y_count > 1 else grads[0]
+        dx, back = run(functional.backward, self.retreating(ctx.inner, grad, d_states, need_dx))
+        return [dx, *back] if ctx.given_state else dx

@@ -1,0 +1,62 @@
+"""Sessions: a model one time step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latchwork import _core
+from latchwork.data.series import as_count
+from latchwork.layers.arguments import as_array
+from latchwork.models import saving
+
+if TYPE_CHECKING:
+    from latchwork.models.sequential import Sequential
+
+
+class Session:
+    """`n` streams that a model reads step by step, and the states they carry: what `model.session(n)` returns.
+
+    The core runs it, on the calling thread and without allocating: `step` costs a few microseconds beyond its products.
+    Its weights are those of the model when it was made; later training does not reach it. Bits are those of `predict`.
+    """
+
+    def __init__(self, model: Sequential, n: int) -> None:
+        streams = as_count(n, "session: n", 1)
+        model.build()
+        try:
+            described = saving.model_fields(model)
+        except ValueError as error:
+            raise ValueError(f"session: {error}") from None
+        self._dtype = model.dtype
+        self._core = _core.Session(described, saving.weights(model), streams)
+
+    def step(self, x: ArrayLike, *, copy: bool = False) -> NDArray[Any]:
+        """y [n, outputs] after one more step x [n, features] of every stream: the last row `predict` would give.
+
+        x of one stream or one feature may be flat, [features] or [n]. y is one array that every step writes anew;
+        copy=True gives one of its own. Raises ValueError, the states unchanged, where x does not fit.
+        """
+        if type(x) is not np.ndarray or x.dtype is not self._dtype or not x.flags.c_contiguous:
+            x = as_array(x, "x", self._dtype)
+        y = self._core.step(x)
+        return y.copy() if copy else y
+
+    def reset(self, stream: int | None = None) -> None:
+        """Let all streams, or the one of this number, begin anew: nothing seen, states of zero."""
+        self._core.reset(stream)
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the streams carry, by name ("lstm/h"): copies [n, units]. Set it to go on from there."""
+        return self._core.state()
+
+    @state.setter
+    def state(self, state: Mapping[str, ArrayLike]) -> None:
+        names = list(self._core.state())
+        if not isinstance(state, Mapping) or set(state) != set(names):
+            raise ValueError(f"state must be a dict of {', '.join(names) or 'nothing'}, got {state!r}")
+        self._core.set_state([as_array(state[name], name, self._dtype) for name in names])
