@@ -19,9 +19,16 @@ Activation activation_of(const std::string& name, const char* argument) {
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
+Memory memory_of(const std::string& name) {
+  if (name == "store") return Memory::store;
+  if (name == "recompute") return Memory::recompute;
+  if (name == "checkpoint") return Memory::checkpoint;
+  throw Error("memory must be one of store, recompute, checkpoint, got '" + name + "'");
+}
+
 // A call as Python gives it: the fields of functional's `Call`.
 using GivenCall = std::tuple<RecurrentWeights*, py::array, Arrays, py::object, py::object, bool, bool, std::string,
-                             std::string, bool, py::object, bool, bool, OptionalArray>;
+                             std::string, bool, py::object, bool, bool, OptionalArray, std::string>;
 
 // Checked, and with what it writes.
 template <class T>
@@ -41,7 +48,7 @@ struct Forward {
 template <class T>
 Forward<T>::Forward(const GivenCall& given) {
   const auto& [given_weights, values, state, lengths, row_offsets, time_major, reverse, activation,
-               recurrent_activation, return_sequences, mask, hold, align, out] = given;
+               recurrent_activation, return_sequences, mask, hold, align, out, memory] = given;
   if (!given_weights) throw Error("weights must be RecurrentWeights, got None");
   weights = given_weights, held = py::cast(weights), x = values, initial = state, offsets = row_offsets,
   sequences = return_sequences;
@@ -52,6 +59,7 @@ Forward<T>::Forward(const GivenCall& given) {
   call.output = {.hold = hold, .align = align};
   call.activation = activation_of(activation, "activation");
   call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
+  call.memory = memory_of(memory);
   call.x = data_of<T>(x, "x");
   const CellInfo& info = weights->info();
   const Index batch = call.arrangement.batch, hidden = weights->hidden();
@@ -234,7 +242,8 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
       .def_property_readonly("offsets", &Context::offsets)
       .def_property_readonly("sequences", &Context::sequences)
-      .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; });
+      .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; })
+      .def_property_readonly("kept_bytes", &Context::kept_bytes);
 
   m.def(
       "recurrent_forward",

@@ -71,6 +71,7 @@ class Call:
     hold: bool = False
     align: bool = False
     out: Array | None = None
+    memory: str = "store"
 
 
 Result: TypeAlias = tuple[Sequences, State, Context | None]
@@ -124,6 +125,7 @@ def _given(call: Call) -> _core.GivenCall:
         call.hold,
         call.align,
         call.out,
+        call.memory,
     )
 
 
