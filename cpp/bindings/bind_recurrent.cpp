@@ -33,7 +33,7 @@ using GivenCall = std::tuple<RecurrentWeights*, py::array, Arrays, py::object, p
 // Checked, and with what it writes.
 template <class T>
 struct Forward {
-  explicit Forward(const GivenCall& given);
+  explicit Forward(GivenCall& given);
 
   RecurrentWeights* weights;
   py::object held;  // the weights, in Python
@@ -46,11 +46,11 @@ struct Forward {
 };
 
 template <class T>
-Forward<T>::Forward(const GivenCall& given) {
-  const auto& [given_weights, values, state, lengths, row_offsets, time_major, reverse, activation,
-               recurrent_activation, return_sequences, mask, hold, align, out, memory] = given;
+Forward<T>::Forward(GivenCall& given) {
+  auto& [given_weights, values, state, lengths, row_offsets, time_major, reverse, activation, recurrent_activation,
+         return_sequences, mask, hold, align, out, memory] = given;
   if (!given_weights) throw Error("weights must be RecurrentWeights, got None");
-  weights = given_weights, held = py::cast(weights), x = values, initial = state, offsets = row_offsets,
+  weights = given_weights, held = py::cast(weights), x = values, initial = std::move(state), offsets = row_offsets,
   sequences = return_sequences;
   require_dtype<T>(weights->kernel(), "kernel");
   require_dtype<T>(x, "x");
@@ -82,7 +82,7 @@ Forward<T>::Forward(const GivenCall& given) {
 }
 
 template <class T>
-py::list forward(const std::vector<GivenCall>& given, bool training) {
+py::list forward(std::vector<GivenCall>& given, bool training) {
   std::vector<Forward<T>> made(given.begin(), given.end());
   std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
   {
@@ -90,7 +90,7 @@ py::list forward(const std::vector<GivenCall>& given, bool training) {
     std::vector<RecurrentCall<T>> calls;
     for (Forward<T>& f : made) {
       f.call.weights = &f.weights->template prepared<T>(training);
-      calls.push_back(f.call);
+      calls.push_back(std::move(f.call));
     }
     contexts = recurrent_forward<T>(calls, training, forced_plan());
   }
@@ -101,7 +101,7 @@ py::list forward(const std::vector<GivenCall>& given, bool training) {
     if (training)
       ctx = py::cast(
           std::make_unique<Context>(std::move(contexts[i]), f.held, f.x, f.y, f.offsets, f.initial, f.sequences));
-    results.append(py::make_tuple(f.y, py::cast(f.states), ctx));
+    results.append(py::make_tuple(f.y, py::tuple(py::cast(f.states)), ctx));
   }
   return results;
 }
@@ -247,7 +247,7 @@ void bind_recurrent(py::module_& m) {
 
   m.def(
       "recurrent_forward",
-      [](const std::vector<GivenCall>& calls, bool training) {
+      [](std::vector<GivenCall> calls, bool training) {
         const RecurrentWeights* const first = calls.empty() ? nullptr : std::get<0>(calls.front());
         return first && first->holds_double() ? forward<double>(calls, training) : forward<float>(calls, training);
       },

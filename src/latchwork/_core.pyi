@@ -79,7 +79,7 @@ GivenGradients: TypeAlias = tuple[
 
 def recurrent_forward(
     calls: Sequence[GivenCall], training: bool
-) -> list[tuple[NDArray[Any], list[NDArray[Any]], Context | None]]: ...
+) -> list[tuple[NDArray[Any], tuple[NDArray[Any], ...], Context | None]]: ...
 def recurrent_backward(
     calls: Sequence[GivenGradients],
 ) -> list[

@@ -97,11 +97,12 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    results: list[Result] = []
-    for call, (y, state, ctx) in zip(calls, _core.recurrent_forward(list(map(_given, calls)), training), strict=True):
-        sequences = _ragged(y, call.x.offsets) if isinstance(call.x, Ragged) and call.return_sequences else y
-        results.append((sequences, tuple(state), ctx))
-    return results
+    found = _core.recurrent_forward([_given(call) for call in calls], training)
+    return [_result(call, *result) for call, result in zip(calls, found, strict=True)]
+
+
+def _result(call: Call, y: Array, state: State, ctx: Context | None) -> Result:
+    return (_ragged(y, call.x.offsets) if call.return_sequences and isinstance(call.x, Ragged) else y), state, ctx
 
 
 def _given(call: Call) -> _core.GivenCall:
