@@ -55,7 +55,7 @@ class Call:
     Args:
         cell: "lstm", "gru", "gru_reset_before" or "elman".
         x, params, state: as in `lstm`, `gru` or `rnn`, shapes and dtype included.
-        lengths, time_major, reverse, return_sequences, mask, hold, align, out: as in `lstm`.
+        lengths, time_major, reverse, return_sequences, mask, hold, align, out, memory: as in `lstm`.
         activation, recurrent_activation: as in `lstm`; "elman" has no gates.
 
     >>> one = np.ones((1, 4))
@@ -78,6 +78,7 @@ class Call:
     hold: bool = False
     align: bool = False
     out: Array | None = None
+    memory: str = "store"
 
 
 Result: TypeAlias = tuple[Sequences, State, Context | None]
@@ -103,11 +104,12 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    results: list[Result] = []
-    for call, (y, state, ctx) in zip(calls, _core.recurrent_forward(list(map(_given, calls)), training), strict=True):
-        sequences = _ragged(y, call.x.offsets) if isinstance(call.x, Ragged) and call.return_sequences else y
-        results.append((sequences, tuple(state), ctx))
-    return results
+    found = _core.recurrent_forward([_given(call) for call in calls], training)
+    return [_result(call, *result) for call, result in zip(calls, found, strict=True)]
+
+
+def _result(call: Call, y: Array, state: State, ctx: Context | None) -> Result:
+    return (_ragged(y, call.x.offsets) if call.return_sequences and isinstance(call.x, Ragged) else y), state, ctx
 
 
 def _given(call: Call) -> _core.GivenCall:
@@ -131,6 +133,7 @@ def _given(call: Call) -> _core.GivenCall:
         call.hold,
         call.align,
         call.out,
+        call.memory,
     )
 
 

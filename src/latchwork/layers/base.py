@@ -155,6 +155,9 @@ class Layer:
         """Keras' other name of `reset_states()`."""
         self.reset_states()
 
+    def _remember(self, memory: str) -> None:
+        """What the recurrent layers in it keep until backward from now on; see `lw.functional.lstm`."""
+
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
 

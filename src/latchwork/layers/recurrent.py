@@ -114,6 +114,9 @@ class Recurrent(SequenceLayer):
             "hold": not self.zero_output_for_mask,
         }
 
+    def _remember(self, memory: str) -> None:
+        self._options["memory"] = memory
+
     def _half(self, name: str, align: bool) -> Any:
         """A new layer of this configuration for Bidirectional; align: it reads backwards, and each output lies where
         its input does."""

@@ -94,6 +94,10 @@ class RNN(SequenceLayer, Wrapper):
         layer._prepare(align)
         return layer
 
+    def _remember(self, memory: str) -> None:
+        for layer in self._fused:
+            layer._remember(memory)
+
     @property
     def python_loop(self) -> bool:
         return not self._fused
