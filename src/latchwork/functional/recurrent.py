@@ -48,9 +48,9 @@ def lstm(
         hold: y at a masked step is the output before it in the order read (0 if there is none), not 0.
         align: with reverse, y lies at the step it belongs to, not in the order read.
         out: where y is written (the values of a Ragged); its features must be neighbours, its rows may lie apart.
-        memory: what is kept until backward: "store" every gate of every step; "recompute" the states before each group of
-            ceil(256 / B) steps, whose gates are made again while they stay in the cache; "checkpoint" the same for the
-            segments that need the least memory in all. The gradients are the same bits.
+        memory: what is kept until backward: "store" every gate of every step; "recompute" the states before each group
+            of ceil(256 / B) steps, whose gates are made again while they stay in the cache; "checkpoint" the same for
+            the segments that need the least memory in all. The gradients are the same bits.
 
     Returns:
         y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence
