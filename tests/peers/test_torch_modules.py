@@ -1,7 +1,7 @@
 """PyTorch's own module inputs (torch.testing, ModuleInfo) through latchwork.functional, in float64 at 1e-12.
 
-All 87 of torch's recurrent modules: 71 give torch's numbers; 16 are LSTMs with a projection, which is not built, and get
-an error. torch has no inputs for cells without bias: those are ours.
+All 87 of torch's recurrent modules: 71 give torch's numbers; 16 are LSTMs with a projection, which is not built and
+gets an error. torch has no inputs for cells without bias: those are ours.
 """
 
 from dataclasses import dataclass, field

@@ -100,12 +100,13 @@ class Recurrent(Layer):
 
     def copied(self, name: str, align: bool) -> Any:
         """A new layer of this configuration, without parameters: one half of a Bidirectional. align: it reads
-        backwards, and each output lies where its input does."""
+        backwards, and each output lies where its input does. As in Keras, sequences have 0 at masked steps."""
         layer = object.__new__(type(self))
         layer.__dict__.update(self.__dict__)
         layer.name, layer.go_backwards, layer.input_shape = name, align, None
         layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
-        layer._options = {**self._options, "reverse": align, "align": align}
+        layer.zero_output_for_mask = zero = self.return_sequences
+        layer._options = {**self._options, "reverse": align, "align": align, "hold": not zero}
         return layer
 
     # ---- building -----------------------------------------------------------------------------------------------
