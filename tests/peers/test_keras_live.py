@@ -11,8 +11,9 @@ from peers.keras_adapter import IGNORED, Row, as_list, here, in_keras, keras, nu
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED]
 
-# Without hard_sigmoid, whose gradient torch makes with a 1/6 of float32, and exponential, which explodes in a loop.
-NAMES = ("tanh", "sigmoid", "softsign", "linear", "relu", "elu", "softplus", None)
+# Not inside layers: hard_sigmoid, whose gradient torch makes with a 1/6 of float32; softplus, which torch takes to be x
+# above 20, 2e-9 off; exponential, which explodes in a loop.
+NAMES = ("tanh", "sigmoid", "softsign", "linear", "relu", "elu", None)
 FLAGS = st.booleans()
 SIZES = st.integers(1, 5)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -199,7 +200,7 @@ def test_states_carried_from_batch_to_batch(description, seed, masked):
         theirs.layers[-1].reset_state()
 
 
-@given(st.integers(1, 3), SEEDS, st.sampled_from(["softmax", *NAMES, "exponential", "hard_sigmoid"]))
+@given(st.integers(1, 3), SEEDS, st.sampled_from(["softmax", *NAMES, "exponential", "hard_sigmoid", "softplus"]))
 def test_activation_layer(axes, seed, name):
     rng = np.random.default_rng(seed)
     x = 4 * rng.normal(size=rng.integers(1, 5, axes + 1))
