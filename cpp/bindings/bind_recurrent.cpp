@@ -63,6 +63,7 @@ template <class T>
 const T* checked_rows(const py::array& a, const std::vector<Index>& shape, const char* name, Index& width) {
   require_shape(a, shape, name);
   require_dtype<T>(a, name);
+  if (!is_aligned(a)) throw Error(std::string(name) + " must be aligned to its elements");
   width = width_of<T>(a, name);
   return static_cast<const T*>(a.data());
 }
@@ -80,7 +81,7 @@ class RecurrentWeights {
       : kernel_(std::move(kernel)), recurrent_kernel_(std::move(recurrent_kernel)), bias_(std::move(bias)) {
     const int cell = cell_of(cell_name);
     const CellInfo& info = *kernels().f32.cells[cell]->info;
-    if (kernel_.ndim() != 2 || kernel_.shape(1) == 0 || kernel_.shape(1) % info.gates != 0)
+    if (kernel_.ndim() != 2 || kernel_.shape(0) == 0 || kernel_.shape(1) == 0 || kernel_.shape(1) % info.gates != 0)
       throw Error("kernel must be [I, " + (info.gates > 1 ? std::to_string(info.gates) + "*" : std::string()) +
                   "H], got " + shape_text(kernel_));
     input_ = kernel_.shape(0);
@@ -102,6 +103,11 @@ class RecurrentWeights {
   const OptionalArray& recurrent_kernel() const { return recurrent_kernel_; }
   const OptionalArray& bias() const { return bias_; }
   std::vector<Index> bias_shape() const { return bias_shape(info()); }
+  void require_apart_from(const py::array& written, const std::string& name) const {
+    require_apart(written, name, kernel_, "kernel");
+    if (recurrent_kernel_) require_apart(written, name, *recurrent_kernel_, "recurrent_kernel");
+    if (bias_) require_apart(written, name, *bias_, "bias");
+  }
 
   void touch() {
     const std::lock_guard lock(mutex_);
@@ -174,6 +180,21 @@ class Context {
   ~Context() { release(); }
 
   bool consumed() const { return std::holds_alternative<std::monostate>(context_); }
+  // Of one thread: backward releases the GIL.
+  class Use {
+   public:
+    explicit Use(Context& c) : context_(c) {
+      if (c.consumed()) throw Error("ctx has been used: a context serves one backward");
+      if (c.in_use_) throw Error("ctx is in use by another call of backward: a context serves one");
+      c.in_use_ = true;
+    }
+    ~Use() { context_.in_use_ = false; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    Context& context_;
+  };
   template <class T>
   RecurrentContext<T>& get() {
     return *std::get<std::unique_ptr<RecurrentContext<T>>>(context_);
@@ -204,6 +225,7 @@ class Context {
   py::object offsets_;
   Arrays initial_;
   bool sequences_;
+  bool in_use_ = false;
 };
 
 template <class T>
@@ -227,14 +249,13 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
                   const std::string& activation, const std::string& recurrent_activation, bool training, bool sequences,
                   const OptionalArray& out) {
   auto& weights = held.cast<RecurrentWeights&>();
-  require_dtype<T>(x, "x");
   RecurrentCall<T> call;
+  call.x = data_of<T>(x, "x");
   call.arrangement = arrangement_of(x, weights.input(), o);
   call.reversed = o.reverse;
   call.output = {.hold = o.hold, .align = o.align};
   call.activation = activation_of(activation, "activation");
   call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
-  call.x = data_of<T>(x, "x");
   const CellInfo& info = weights.info();
   const Index batch = call.arrangement.batch, hidden = weights.hidden();
   check_states<T>(initial, info, batch, hidden, "state", call.initial);
@@ -253,6 +274,10 @@ py::tuple forward(const py::object& held, const py::array& x, const Arrays& init
     if (!sequences) throw Error("out must be None without return_sequences");
     checked_rows<T>(y, shape, "out", call.output.width);
     if (!y.writeable()) throw Error("out must be writeable");
+    require_apart(y, "out", x, "x");
+    weights.require_apart_from(y, "out");
+    for (const OptionalArray& state : initial)
+      if (state) require_apart(y, "out", *state, "state");
   }
   T* const y_data = sequences ? static_cast<T*>(y.mutable_data()) : nullptr;
 
@@ -306,7 +331,13 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
     if (a.has_value() != wanted)
       throw Error(std::string(name) +
                   (wanted ? " must be given, as the parameter is" : " must be None: there is no such parameter"));
-    return wanted ? checked_output<T>(*a, shape, name) : nullptr;
+    if (!wanted) return nullptr;
+    weights.require_apart_from(*a, name);
+    for (std::size_t other = 0; other < i; ++other)
+      if ((*out)[other]) require_apart(*a, name, *(*out)[other], "another entry of out");
+    for (const py::array* const read : {&ctx.x(), &ctx.y()}) require_apart(*a, name, *read, "x or y");
+    if (dy) require_apart(*a, name, *dy, "dy");
+    return checked_output<T>(*a, shape, name);
   };
   g.d_kernel = output(0, true, {weights.input(), columns}, "out[0] (kernel)");
   g.d_recurrent_kernel =
@@ -339,6 +370,14 @@ py::tuple backward(Context& ctx, const OptionalArray& dy, const Arrays& d_final,
   return py::make_tuple(dx, need_dstate ? py::cast(d_initial) : py::none(), (*out)[0], (*out)[1], (*out)[2]);
 }
 
+void require_within(Index value, Index least, Index most, const char* name) {
+  if (value < least || value > most)
+    throw Error(std::string(name) + " must be within [" + std::to_string(least) + ", " + std::to_string(most) +
+                "], got " + std::to_string(value));
+}
+
+constexpr Index kMostMembers = 1024, kMostRows = 65536;  // of a plan that a test asks for
+
 template <class T>
 py::list legal(int cell, Index batch, Index steps, Index input, Index hidden, int threads) {
   const Kernels<T>& k = kernels().of<T>();
@@ -355,7 +394,7 @@ void bind_recurrent(py::module_& m) {
   py::class_<RecurrentWeights>(m, "RecurrentWeights")
       .def(py::init<const std::string&, py::array, OptionalArray, OptionalArray>(), py::arg("cell"), py::arg("kernel"),
            py::arg("recurrent_kernel"), py::arg("bias"))
-      .def("touch", &RecurrentWeights::touch)
+      .def("touch", &RecurrentWeights::touch, py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("cell", [](const RecurrentWeights& w) { return w.info().name; })
       .def_property_readonly("states", [](const RecurrentWeights& w) { return w.info().states; })
       .def_property_readonly("input", &RecurrentWeights::input)
@@ -388,7 +427,7 @@ void bind_recurrent(py::module_& m) {
       "recurrent_backward",
       [](Context& ctx, const OptionalArray& dy, const Arrays& dstate, bool need_dx, bool need_dstate,
          std::optional<Arrays> out) {
-        if (ctx.consumed()) throw Error("ctx has been used: a context serves one backward");
+        const Context::Use use(ctx);
         return ctx.weights().holds_double() ? backward<double>(ctx, dy, dstate, need_dx, need_dstate, out)
                                             : backward<float>(ctx, dy, dstate, need_dx, need_dstate, out);
       },
@@ -404,6 +443,9 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "legal_plans",
       [](const std::string& cell, bool is_float64, Index batch, Index steps, Index input, Index hidden, int threads) {
+        require_within(threads, 1, kMostMembers, "threads");
+        require_within(input, 0, kMostRows, "input");
+        require_within(hidden, 1, kMostRows, "hidden");
         return is_float64 ? legal<double>(cell_of(cell), batch, steps, input, hidden, threads)
                           : legal<float>(cell_of(cell), batch, steps, input, hidden, threads);
       },
@@ -418,6 +460,10 @@ void bind_recurrent(py::module_& m) {
           return;
         }
         const auto& [members, split, strip_rows, hoist_steps] = *p;
+        if (split != "rows" && split != "units") throw Error("plan: the split must be rows or units, got " + split);
+        require_within(members, 1, kMostMembers, "plan: members");
+        require_within(strip_rows, 1, kMostRows, "plan: strip_rows");
+        require_within(hoist_steps, 0, kMostRows, "plan: hoist_steps");
         forced_plan = Plan{members, split == "rows" ? Split::rows : Split::units, strip_rows, hoist_steps};
       },
       py::arg("plan"), "For tests: every later call uses this plan; None: the library chooses again.");

@@ -23,7 +23,7 @@ py::array mapped(const py::array& x, const char* name, F fill) {
   {
     const py::gil_scoped_release release;
     const FloatScope scope;
-    parallel_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
+    interruptible_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
   }
   return result;
 }

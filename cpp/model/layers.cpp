@@ -75,7 +75,7 @@ template <class T>
 void activate(int activation, const T* x, T* y, Index rows, Index columns) {
   if (activation < 0) return softmax(x, y, rows, columns);
   const auto run = kernels().of<T>().unary.activation;
-  parallel_for(rows * columns, kElementGrain, [=](Index begin, Index end) {
+  interruptible_for(rows * columns, kElementGrain, [=](Index begin, Index end) {
     run(static_cast<Activation>(activation), x + begin, y + begin, end - begin);
   });
 }
@@ -172,7 +172,7 @@ Made<T> make_known(const std::string& kind, Fields& fields, Tensors& tensors, In
 
 Index size_of(const Shape& shape) {
   Index size = 1;
-  for (const Index extent : shape) size = checked_product(size, extent);
+  for (const Index extent : shape) size = checked_product(size, extent, "shape");
   return size;
 }
 

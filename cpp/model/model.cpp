@@ -98,7 +98,7 @@ struct StreamStates {
       Carry<T> there{}, back{};
       for (int s = 0; s < layer->states(); ++s) {
         for (T** const at : {&there.after[s], &back.after[s]}) {
-          values.emplace_back(checked_product(batch, layer->units()));
+          values.emplace_back(checked_product(batch, layer->units(), "batch"));
           *at = values.back().data();
         }
         there.before[s] = back.after[s], back.before[s] = there.after[s];
@@ -197,6 +197,7 @@ Streams Model::streams(std::int64_t batch) const {
   if (graph_->input.size() != 2)
     throw Error("step needs a model of sequences, [T, F], got samples of " + shape_text(graph_->input));
   if (batch < 1) throw Error("batch must be at least 1, got " + std::to_string(batch));
+  checked_product(batch, graph_->input.back(), "batch");
   return std::visit(
       [&](const auto& layers) {
         for (const auto& layer : layers)

@@ -1,7 +1,5 @@
 #include "runtime/interrupt.h"
 
-#include <atomic>
-
 namespace latchwork {
 namespace {
 std::atomic<InterruptCheck> installed = nullptr;
@@ -9,12 +7,14 @@ std::atomic<InterruptCheck> installed = nullptr;
 
 void set_interrupt_check(InterruptCheck check) noexcept { installed.store(check); }
 
-bool InterruptPoll::wanted() noexcept {
+bool InterruptPoll::ask() noexcept {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_ < std::chrono::milliseconds(50)) return false;
   last_ = now;
-  const InterruptCheck check = installed.load();
-  return check && check();
+  const InterruptCheck interrupted = installed.load();
+  if (!interrupted || !interrupted()) return false;
+  wanted_.store(true, std::memory_order_relaxed);
+  return true;
 }
 
 }  // namespace latchwork

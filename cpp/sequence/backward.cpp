@@ -11,6 +11,9 @@
 namespace latchwork {
 namespace {
 
+constexpr Index kRowsAtOnce =
+    256;  // of a product whose weights come from L2 or beyond, between two looks at interrupts
+
 // Where an operand's rows lie packed for `outer`: [tile][K of the block][tile_rows].
 template <class T>
 struct PackedOperand {
@@ -46,7 +49,9 @@ struct Shared {
   std::vector<PackedOperand<T>> operands;
   std::vector<GradientPanel<T>> panels;
   std::vector<std::vector<Segment<T>>> segments;  // by layout.backward
-  std::atomic<Index> last_block = -1;             // the block (its first step) after which all leave
+  // The block (its first step) after which all leave: set by an interrupted caller's member before a barrier of that
+  // block; until there nothing more is computed.
+  std::atomic<Index> last_block = -1;
   InterruptPoll interrupt{};
 
   T* d_state(Index parity, Index state, Index row) {
@@ -63,6 +68,7 @@ class Member {
   void run();
 
  private:
+  bool leaving(Index work);
   void sweep(Index begin, Index end);
   void enter_rows(Index t);
   void point_rows(Index t, Index rows, Index k);
@@ -89,6 +95,8 @@ class Member {
   Buffer<const T*> x_, h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_;
   Buffer<T*> dx_;
   Buffer<T> strip_;
+  Index block_ = 0;  // the first step of the block at hand
+  Index work_ = 0;   // done since the last look at the interrupt
 };
 
 template <class T>
@@ -137,9 +145,22 @@ const T* Member<T>::state_row(Index t, Index state, Index row) const {
 }
 
 // Rows whose last step is t start from the gradients of their outputs and final states: dh = dy + dstate.
+// Whether the call was interrupted; looked at between pieces of work, which are counted in FMAs.
+template <class T>
+bool Member<T>::leaving(Index work) {
+  if ((work_ += work) < kPollWork) return false;
+  if (!s_.interrupt.wanted()) {
+    work_ = 0;
+    return false;
+  }
+  if (index_ == 0) s_.last_block.store(block_, std::memory_order_relaxed);
+  return true;
+}
+
 template <class T>
 void Member<T>::enter_rows(Index t) {
   for (Index i = rows_.active(batch_.active(t + 1)); i < rows_.active(batch_.active(t)); ++i) {
+    if (leaving(layout_.slot_row())) return;
     const Index row = rows_.row(i), b = batch_.sequence(row);
     for (int state = 0; state < cell_.states; ++state) {
       T* const out = s_.d_state(t & 1, state, row);
@@ -172,17 +193,21 @@ void Member<T>::pack_operands(Index rows, Index k) {
   const bool by_rows = s_.plan.split == Split::rows;
   const Index begin = by_rows ? 0 : rows * index_ / s_.plan.members,
               end = by_rows ? rows : rows * (index_ + 1) / s_.plan.members;
-  if (begin == end) return;
   for (PackedOperand<T>& packed : s_.operands) {
     const Buffer<const T*>& source = packed.operand == Operand::x   ? x_
                                      : packed.operand == Operand::h ? h_previous_
                                                                     : intermediate_;
-    kernels_.product.pack_rows({.rows = end - begin,
-                                .features = layout_.features(packed.operand),
-                                .source = source.data() + begin,
-                                .out = packed.rows.data() + (k + rows_.row(begin)) * tile_rows,
-                                .row_stride = rows_.stride * tile_rows,
-                                .tile_stride = s_.capacity * tile_rows});
+    const Index features = layout_.features(packed.operand);
+    for (Index row = begin; row < end; row += kRowsAtOnce) {
+      const Index count = std::min(kRowsAtOnce, end - row);
+      if (leaving(count * features)) return;
+      kernels_.product.pack_rows({.rows = count,
+                                  .features = features,
+                                  .source = source.data() + row,
+                                  .out = packed.rows.data() + (k + rows_.row(row)) * tile_rows,
+                                  .row_stride = rows_.stride * tile_rows,
+                                  .tile_stride = s_.capacity * tile_rows});
+    }
   }
 }
 
@@ -194,16 +219,18 @@ void Member<T>::product(const BackwardProduct& p, Index rows, Index k, Rows<T> o
   Index weights = p.weights;
   for (Index panel = 0; panel * layout_.panel_columns < p.columns; ++panel) {
     const Index width = layout_.panel_width(p.columns, panel);
-    if (panel >= blocks_.first && panel < blocks_.end) {
-      T* const columns = out.data + panel * layout_.panel_columns;
-      kernels_.product.product({.rows = rows,
+    for (Index row = 0; row < rows && panel >= blocks_.first && panel < blocks_.end; row += kRowsAtOnce) {
+      const Index count = std::min(kRowsAtOnce, rows - row);
+      if (leaving(count * p.terms * width)) return;
+      T* const columns = out.data + row * out.stride + panel * layout_.panel_columns;
+      kernels_.product.product({.rows = count,
                                 .columns = width,
                                 .init = chained ? columns : nullptr,
                                 .init_stride = out.stride,
                                 .weights = args_.weights->backward() + weights,
                                 .segments = s_.segments[which].data(),
                                 .segment_count = static_cast<Index>(s_.segments[which].size()),
-                                .operand = slot_rows_.data(),
+                                .operand = slot_rows_.data() + row,
                                 .out = columns,
                                 .out_stride = out.stride});
     }
@@ -247,7 +274,8 @@ template <class T>
 void Member<T>::step(Index t, Index rows, Index k) {
   const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden;
   for (int phase = cell_.phases - 1; phase >= 0; --phase) {
-    for (Index b = blocks_.first; b < blocks_.end; ++b) pass(t, phase, b, rows, k);
+    for (Index b = blocks_.first; b < blocks_.end; ++b)
+      if (!leaving(rows * cell_.slots * layout_.panel_columns)) pass(t, phase, b, rows, k);
     if (s_.plan.split == Split::units) s_.barrier.wait();
     if (phase > 0)
       product(*layout_.backward_of(Operand::intermediate), rows, k,
@@ -295,6 +323,7 @@ void Member<T>::input_gradients(Index begin, Index end) {
     const Index width = layout_.panel_width(p->columns, panel), column = panel * layout_.panel_columns;
     for (Index row = 0; row < count; row += s_.plan.strip_rows) {
       const Index rows = std::min(s_.plan.strip_rows, count - row);
+      if (leaving(rows * p->terms * width)) return;
       kernels_.product.product({.rows = rows,
                                 .columns = width,
                                 .init = nullptr,
@@ -322,6 +351,7 @@ void Member<T>::weight_gradients(Index count) {
   Index base = 0;
   for (const GradientPanel<T>& panel : s_.panels) {
     for (Index tile = std::max<Index>(0, first - base); tile < std::min(panel.tiles, end - base); ++tile) {
+      if (leaving(count * tile_rows * layout_.panel_columns)) return;
       OuterArgs<T> a{};
       a.count = count;
       a.columns = layout_.blocks[static_cast<std::size_t>(panel.block)].units;
@@ -369,8 +399,9 @@ void Member<T>::run() {
   const Index steps = batch_.steps();
   for (Index begin = (ceil_div(steps, s_.group) - 1) * s_.group; begin >= 0; begin -= s_.group) {
     const Index end = std::min(steps, begin + s_.group);
+    block_ = begin;
+    leaving(kPollWork);
     sweep(begin, end);
-    if (index_ == 0 && s_.interrupt.wanted()) s_.last_block.store(begin, std::memory_order_relaxed);
     if (s_.plan.split == Split::units) s_.barrier.wait();
     input_gradients(begin, end);
     s_.barrier.wait();
@@ -463,7 +494,7 @@ void run_backward(const BackwardArgs<T>& args, const Plan& plan) {
   std::vector<std::unique_ptr<Member<T>>> members;
   for (int i = 0; i < actual.members; ++i) members.push_back(std::make_unique<Member<T>>(shared, i));
   team.run([&](int index) { members[static_cast<std::size_t>(index)]->run(); });
-  if (shared.last_block.load() >= 0) throw Interrupted();
+  shared.interrupt.check();
 }
 
 template void run_backward<float>(const BackwardArgs<float>&, const Plan&);

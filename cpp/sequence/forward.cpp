@@ -22,8 +22,8 @@ struct Shared {
   Buffer<T> h;             // [2][B][padded] when y is not kept
   Buffer<T> states;        // [states - 1][B][padded] when nothing is saved, and the states before step 0 otherwise
   Buffer<T> intermediate;  // [B][padded]
-  // The first step not to run: the caller's member sets it to the step after its own, which no other has begun
-  // when units are split, so that all leave at the same barrier.
+  // The first step not to run. An interrupted caller's member sets it to the step after its own, which no other has
+  // begun when units are split, so that all leave at the same barrier; until there nothing more is computed.
   std::atomic<Index> end = std::numeric_limits<Index>::max();
   InterruptPoll interrupt{};
 };
@@ -35,6 +35,7 @@ class Member {
   void run();
 
  private:
+  bool leaving(Index t, Index work);
   void point_rows(Index t, Index rows);
   void hoist(Index t);
   void step(Index t, Index rows);
@@ -61,6 +62,7 @@ class Member {
   Buffer<const T*> hoisted_x_;  // [hoist_steps * rows]
   Buffer<T> strip_, hoisted_;
   Index strip_stride_;  // between the strips of two blocks: 0 unless a later phase reads them again
+  Index work_ = 0;      // done since the last look at the interrupt
 };
 
 Index end_unit(const Layout& layout, const BlockShare& share) {
@@ -116,6 +118,18 @@ T* Member<T>::state_row(Index t, Index state, Index row) const {
     return args_.saved + (batch_.first_record(t) + row) * layout_.record() +
            (cell_.saved + state - 1) * layout_.padded_hidden;
   return s_.states.data() + ((state - 1) * batch_.size() + row) * layout_.padded_hidden;
+}
+
+// Whether the call was interrupted; looked at between pieces of work, which are counted in FMAs.
+template <class T>
+bool Member<T>::leaving(Index t, Index work) {
+  if ((work_ += work) < kPollWork) return false;
+  if (!s_.interrupt.wanted()) {
+    work_ = 0;
+    return false;
+  }
+  if (index_ == 0 && s_.end.load(std::memory_order_relaxed) > t + 1) s_.end.store(t + 1, std::memory_order_relaxed);
+  return true;
 }
 
 template <class T>
@@ -215,10 +229,14 @@ void Member<T>::pass(Index t, int phase, Index b, Index row, Index rows) {
 
 template <class T>
 void Member<T>::step(Index t, Index rows) {
+  const Index pass_work = cell_.slots * layout_.panel_columns * (layout_.input + layout_.hidden);
   for (int phase = 0; phase < cell_.phases; ++phase) {
     for (Index b = blocks_.first; b < blocks_.end; ++b)
-      for (Index row = 0; row < rows; row += s_.plan.strip_rows)
-        pass(t, phase, b, row, std::min(s_.plan.strip_rows, rows - row));
+      for (Index row = 0; row < rows; row += s_.plan.strip_rows) {
+        const Index count = std::min(s_.plan.strip_rows, rows - row);
+        if (leaving(t, count * pass_work)) continue;
+        pass(t, phase, b, row, count);
+      }
     if (s_.plan.split == Split::units) s_.barrier.wait();
   }
 }
@@ -235,6 +253,7 @@ template <class T>
 void Member<T>::finish_rows(Index t) {
   const Index before = t < 0 ? rows_.count : rows_.active(batch_.active(t));
   for (Index i = rows_.active(batch_.active(t + 1)); i < before; ++i) {
+    if (leaving(t + 1, layout_.slot_row())) return;  // others may have begun the step after t
     const Index row = rows_.row(i);
     copy_out(row, 0, t < 0 ? h_before(0, row) : h_row(t, row));
     for (int state = 1; state < cell_.states; ++state) copy_out(row, state, state_row(t, state, row));
@@ -265,7 +284,7 @@ void Member<T>::run() {
   for (Index t = 0; t < batch_.steps() && t < s_.end.load(std::memory_order_relaxed); ++t) {
     const Index rows = rows_.active(batch_.active(t));
     if (rows == 0) break;
-    if (index_ == 0 && s_.interrupt.wanted()) s_.end.store(t + 1, std::memory_order_relaxed);
+    leaving(t, kPollWork);
     if (s_.plan.hoist_steps > 0 && t % s_.plan.hoist_steps == 0) hoist(t);
     point_rows(t, rows);
     step(t, rows);
@@ -299,7 +318,7 @@ void run_forward(const ForwardArgs<T>& args, const Plan& plan) {
   std::vector<std::unique_ptr<Member<T>>> members;
   for (int i = 0; i < actual.members; ++i) members.push_back(std::make_unique<Member<T>>(shared, i));
   team.run([&](int index) { members[static_cast<std::size_t>(index)]->run(); });
-  if (shared.end.load() <= args.batch->steps()) throw Interrupted();
+  shared.interrupt.check();
 }
 
 template void run_forward<float>(const ForwardArgs<float>&, const Plan&);

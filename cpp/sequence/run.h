@@ -7,6 +7,9 @@
 
 namespace latchwork {
 
+// FMAs between two looks at whether the call was interrupted: under a millisecond, a tenth of it with AVX-512.
+constexpr Index kPollWork = Index(1) << 23;
+
 template <class T>
 struct ForwardArgs {
   const Weights<T>* weights;

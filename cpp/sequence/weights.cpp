@@ -9,12 +9,21 @@
 namespace latchwork {
 namespace {
 
-// Products that fill a slot, in the order of its chain.
-std::vector<int> products_of(const CellInfo& cell, int slot) {
-  std::vector<int> products;
+// Products that fill a slot, in the order of its chain. No vector: the team's members ask, and may not allocate.
+struct Products {
+  int count = 0;
+  int number[kMaxProducts] = {};
+
+  const int* begin() const { return number; }
+  const int* end() const { return number + count; }
+  bool operator==(const Products&) const = default;
+};
+
+Products products_of(const CellInfo& cell, int slot) {
+  Products products;
   for (int p = 0; p < cell.products; ++p)
     for (int i = 0; i < cell.product[p].count; ++i)
-      if (cell.product[p].slots[i] == slot) products.push_back(p);
+      if (cell.product[p].slots[i] == slot) products.number[products.count++] = p;
   return products;
 }
 
@@ -60,7 +69,7 @@ Layout::Layout(const CellInfo& c, Index input_size, Index hidden_size, Index col
       std::vector<Panel>& list = panels.emplace_back();
       const int first = cell->phase[phase].first_slot, end = first + cell->phase[phase].slot_count;
       for (int slot = first; slot < end;) {
-        const std::vector<int> products = products_of(*cell, slot);
+        const Products products = products_of(*cell, slot);
         const bool pair =
             2 * block.width <= panel_columns && slot + 1 < end && products_of(*cell, slot + 1) == products;
         Panel panel{slot, block.width * (pair ? 2 : 1), slot * block.width, forward_size, 0, 0, {}};
@@ -110,13 +119,16 @@ template <class T>
 void Weights<T>::prepare(bool backward) {
   const KernelTable& now = latchwork::kernels();
   if (table_ != &now) {
-    touch();
-    table_ = &now;
-    cell_ = kernels().info;
+    const CellInfo& cell = *now.of<T>().cells[cell_index_]->info;
     const ProductKernels<T>& product = now.of<T>().product;
-    layout_ = std::make_unique<Layout>(*cell_, input_, hidden_, product.panel_columns, product.lanes);
-    forward_ = Buffer<T>(layout_->forward_size);
-    bias_ = Buffer<T>(layout_->slot_row());
+    auto layout = std::make_unique<Layout>(cell, input_, hidden_, product.panel_columns, product.lanes);
+    Buffer<T> forward(layout->forward_size), bias(layout->slot_row());
+    touch();  // from here on nothing throws
+    table_ = &now;
+    cell_ = &cell;
+    layout_ = std::move(layout);
+    forward_ = std::move(forward);
+    bias_ = std::move(bias);
     backward_ = Buffer<T>();
   }
   if (!forward_fresh_) pack_forward();
