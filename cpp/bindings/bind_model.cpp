@@ -129,6 +129,12 @@ py::array predict(const Model& model, const py::array& x) {
   return y;
 }
 
+// Streams, and the model that must outlive them. (pybind11 3.1's keep_alive crashes where an argument does not fit.)
+struct HeldStreams {
+  py::object model;
+  Streams streams;
+};
+
 template <class T>
 py::array step(const Model& model, Streams& streams, const py::array& x) {
   const T* const in = data_of<T>(x, "x");
@@ -158,25 +164,39 @@ void bind_model(py::module_& m) {
       .def("find", &find, py::arg("name"))
       .def("read", &read_tensor, py::arg("name"))
       .def("check_format", &check_format)
-      .def("description",
-           [](const SafetensorsFile& file, const char* key) { return as_python(description(file, key)); });
+      .def(
+          "description",
+          [](const SafetensorsFile& file, const std::string& key) { return as_python(description(file, key.c_str())); },
+          py::arg("key"));
   m.attr("FORMAT") = py::dict(py::arg("format") = kFormat, py::arg("format_version") = kFormatVersion);
   m.def("check_suffix", &check_suffix, py::arg("path"));
   m.def("write_safetensors", &write, py::arg("path"), py::arg("tensors"), py::arg("metadata"));
   m.def("json_text", [](const py::object& value) { return json_text(as_json(value)); }, py::arg("value"));
   m.def("parse_json", [](const std::string& text) { return as_python(parse_json(text, "text")); }, py::arg("text"));
 
-  py::class_<Streams>(m, "Streams").def_property_readonly("steps", &Streams::steps).def("reset", &Streams::reset);
+  py::class_<HeldStreams>(m, "Streams")
+      .def_property_readonly("steps", [](const HeldStreams& held) { return held.streams.steps(); })
+      .def("reset", [](HeldStreams& held) { held.streams.reset(); });
   py::class_<Model>(m, "Model", "For tests: a model file as C++ runs it.")
       .def(py::init(&Model::load), py::arg("path"), Release())
-      .def("predict",
-           [](const Model& model, const py::array& x) {
-             return model.float64() ? predict<double>(model, x) : predict<float>(model, x);
-           })
-      .def("streams", &Model::streams, py::arg("batch"), py::keep_alive<0, 1>())
-      .def("step", [](const Model& model, Streams& streams, const py::array& x) {
-        return model.float64() ? step<double>(model, streams, x) : step<float>(model, streams, x);
-      });
+      .def(
+          "predict",
+          [](const Model& model, const py::array& x) {
+            return model.float64() ? predict<double>(model, x) : predict<float>(model, x);
+          },
+          py::arg("x"))
+      .def(
+          "streams",
+          [](const py::object& model, Index batch) {
+            return HeldStreams{model, object_of<Model>(model, "self").streams(batch)};
+          },
+          py::arg("batch"))
+      .def(
+          "step",
+          [](const Model& model, HeldStreams& held, const py::array& x) {
+            return model.float64() ? step<double>(model, held.streams, x) : step<float>(model, held.streams, x);
+          },
+          py::arg("streams"), py::arg("x"));
 }
 
 }  // namespace latchwork

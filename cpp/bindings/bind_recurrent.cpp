@@ -394,19 +394,19 @@ void bind_recurrent(py::module_& m) {
   py::class_<RecurrentWeights>(m, "RecurrentWeights")
       .def(py::init<const std::string&, py::array, OptionalArray, OptionalArray>(), py::arg("cell"), py::arg("kernel"),
            py::arg("recurrent_kernel"), py::arg("bias"))
-      .def("touch", &RecurrentWeights::touch, py::call_guard<py::gil_scoped_release>())
+      .def("touch", method(&RecurrentWeights::touch), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("cell", [](const RecurrentWeights& w) { return w.info().name; })
       .def_property_readonly("states", [](const RecurrentWeights& w) { return w.info().states; })
-      .def_property_readonly("input", &RecurrentWeights::input)
-      .def_property_readonly("hidden", &RecurrentWeights::hidden)
+      .def_property_readonly("input", method(&RecurrentWeights::input))
+      .def_property_readonly("hidden", method(&RecurrentWeights::hidden))
       .def_property_readonly("dtype", [](const RecurrentWeights& w) { return w.kernel().dtype(); });
 
   py::class_<Context>(m, "Context")
-      .def_property_readonly("consumed", &Context::consumed)
+      .def_property_readonly("consumed", method(&Context::consumed))
       .def_property_readonly("states", [](const Context& c) { return c.weights().info().states; })
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
-      .def_property_readonly("offsets", &Context::offsets)
-      .def_property_readonly("sequences", &Context::sequences)
+      .def_property_readonly("offsets", method(&Context::offsets))
+      .def_property_readonly("sequences", method(&Context::sequences))
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; });
 
   m.def(
@@ -416,7 +416,8 @@ void bind_recurrent(py::module_& m) {
          const std::string& recurrent_activation, bool training, bool sequences, const py::object& mask, bool hold,
          bool align, const OptionalArray& out) {
         const SequenceOptions o{lengths, offsets, mask, time_major, reverse, hold, align};
-        const auto run = weights.cast<RecurrentWeights&>().holds_double() ? forward<double> : forward<float>;
+        const bool wide = object_of<RecurrentWeights>(weights, "weights").holds_double();
+        const auto run = wide ? forward<double> : forward<float>;
         return run(weights, x, state, o, activation, recurrent_activation, training, sequences, out);
       },
       py::arg("weights"), py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("offsets"), py::arg("time_major"),

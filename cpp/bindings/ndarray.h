@@ -18,6 +18,25 @@ namespace latchwork {
 
 namespace py = pybind11;
 
+// A method of an object that is there: pybind11 itself calls a method's pointer on the null that it makes of None.
+template <class C, class R, class... A>
+auto method(R (C::*f)(A...)) {
+  return [f](C& self, A... arguments) -> R { return (self.*f)(std::forward<A>(arguments)...); };
+}
+template <class C, class R, class... A>
+auto method(R (C::*f)(A...) const) {
+  return [f](const C& self, A... arguments) -> R { return (self.*f)(std::forward<A>(arguments)...); };
+}
+
+// The C++ object of one of our classes, for a binding that also keeps the Python one.
+template <class C>
+C& object_of(const py::object& object, const char* name) {
+  if (!py::isinstance<C>(object))
+    throw py::type_error(std::string(name) + " must be " + py::str(py::type::of<C>()).template cast<std::string>() +
+                         ", got " + py::str(py::type::of(object)).cast<std::string>());
+  return object.cast<C&>();
+}
+
 inline std::string shape_text(const py::array& a) {
   std::string text = "(";
   for (py::ssize_t i = 0; i < a.ndim(); ++i) text += (i ? ", " : "") + std::to_string(a.shape(i));

@@ -39,6 +39,7 @@ struct Reflectors {
 }  // namespace
 
 void orthonormalize(double* vectors, Index count, Index length) {
+  if (count == 0) return;
   Buffer<double> factor(count), diagonal(count), result(checked_product(count, length));
   Reflectors reflectors{vectors, factor.data(), length};
   InterruptPoll poll;

@@ -170,11 +170,15 @@ class Words {
 }  // namespace
 
 void permutation(std::uint64_t seed, std::uint32_t epoch, Index n, std::int64_t* out) {
-  for (Index i = 0; i < n; ++i) out[i] = i;
-  Words words(seed, epoch);
+  constexpr Index kPollEvery = 65536;  // elements
   InterruptPoll poll;
+  for (Index i = 0; i < n; ++i) {
+    if (i % kPollEvery == 0) poll.check();
+    out[i] = i;
+  }
+  Words words(seed, epoch);
   for (Index i = n - 1; i > 0; --i) {
-    if (i % 65536 == 0) poll.check();
+    if (i % kPollEvery == 0) poll.check();
     std::swap(out[i], out[words.below(static_cast<std::uint32_t>(i + 1))]);
   }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from latchwork.models.compiled import Compiled, named_metrics
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
 from latchwork.models.passes import Passes
+from latchwork.models.use import Use, alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 from latchwork.ragged import Ragged
@@ -27,10 +29,16 @@ ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 
 
 class Trainer(Passes):
-    """Training for a model that has `layers` and knows what `Passes` asks of it."""
+    """Training for a model that has `layers` and knows what `Passes` asks of it.
+
+    Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
+    RuntimeError where another thread has it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._use = Use()
+        self._building = threading.Lock()  # of threads that predict with a new model at once
         self.stop_training = False
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
@@ -61,6 +69,7 @@ class Trainer(Passes):
             raise ValueError("there is no optimizer yet: call compile(optimizer=..., loss=...) first")
         return self._compiled.optimizer
 
+    @alone
     def fit(
         self,
         x: Any = None,
@@ -138,6 +147,7 @@ class Trainer(Passes):
         ).run(initial_epoch, epochs)
         return history
 
+    @shared
     def evaluate(
         self,
         x: Any = None,
@@ -165,6 +175,7 @@ class Trainer(Passes):
         hooks.attach()
         return reported(self._evaluate(x, y, batch_size, figures, hooks, Progress(level, batches)), return_dict)
 
+    @shared
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, *, callbacks: Any = None, **others: Any
     ) -> Any:
@@ -187,6 +198,7 @@ class Trainer(Passes):
         progress.end(batches, {})
         return y
 
+    @alone
     def train_on_batch(self, x: Any, y: Any, *, return_dict: bool = False, **others: Any) -> Any:
         """One step of the optimizer on all of x and y. Returns the loss before it (and metrics) like `evaluate`.
 
@@ -224,9 +236,10 @@ class Trainer(Passes):
 
     def _built(self, x: Rows) -> Arena:
         """The model's parameters, created now if these are its first rows."""
-        if self._arena is None:
-            steps = (None,) if isinstance(x, Ragged) else ()
-            self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
+        with self._building:
+            if self._arena is None:
+                steps = (None,) if isinstance(x, Ragged) else ()
+                self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
         assert self._arena is not None
         return self._arena
 
