@@ -1,4 +1,4 @@
-"""Ctrl-C: within 200 ms out of any kernel, as KeyboardInterrupt, and everything goes on afterwards with the same bits."""
+"""Ctrl-C: within 200 ms out of any kernel, as KeyboardInterrupt, and all goes on afterwards with the same bits."""
 
 import os
 import signal
@@ -247,9 +247,7 @@ def test_an_update_is_not_torn():
 
     def steps():
         while True:
-            _core.sgd_update(
-                params, grads, velocity, learning_rate=0.5, weight_decay=0.0, momentum=0.5, nesterov=False
-            )
+            _core.sgd_update(params, grads, velocity, learning_rate=0.5, weight_decay=0.0, momentum=0.5, nesterov=False)
 
     assert_interruptible(steps)
     assert params.min() == params.max() != 0

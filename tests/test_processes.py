@@ -61,7 +61,8 @@ def use(package):
     elif package == "sklearn":
         linear = importlib.import_module("sklearn.linear_model")
         linear.Ridge().fit(np.ones((500, 50)), np.ones(500))
-        importlib.import_module("sklearn.cluster").KMeans(2, n_init=1).fit(np.random.default_rng(0).normal(size=(500, 3)))
+        clusters = importlib.import_module("sklearn.cluster")
+        clusters.KMeans(2, n_init=1).fit(np.random.default_rng(0).normal(size=(500, 3)))
 
 if __name__ == "__main__":
     method, when, *others = sys.argv[1:]
@@ -99,10 +100,10 @@ OTHERS = [
 @pytest.mark.parametrize("others", OTHERS)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_children(method, when, others, tmp_path):
+def test_children(method, when, others, tmp_path, thorough):
     """They start before or after the parent has used the library; all train and predict the same bits."""
-    if method != "fork" and len(others) == 1:
-        pytest.skip("their children begin anew: both packages at once are enough")
+    if not thorough and others and (method, when, len(others)) != ("fork", "after", 2):
+        pytest.skip("in .ci/full: loading the packages takes seconds")
     program = tmp_path / "program.py"
     program.write_text(f"SECONDS = {SECONDS}\n{PROGRAM}")
     done = subprocess.run(

@@ -184,7 +184,7 @@ def test_a_context_serves_one_backward_at_a_time():
             try:
                 return F.lstm_backward(ctx, y)
             except ValueError as error:
-                assert "ctx" in str(error)
+                return None if "ctx" in str(error) else error
 
         gradients = [g for g in in_threads(*[backward] * 4) if g is not None]
         assert len(gradients) == 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, random
+from .floats import usual_floats
 from .names import resolve
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Initializer:
 
     seed: int | None = None
 
+    @usual_floats
     def __call__(
         self,
         shape: Sequence[int],

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core
 from latchwork.data.series import as_float
+from latchwork.floats import usual_floats
 
 
 class StandardScaler:
@@ -28,6 +29,7 @@ class StandardScaler:
     mean_: NDArray[Any]
     scale_: NDArray[Any]
 
+    @usual_floats
     def fit(self, x: ArrayLike) -> StandardScaler:
         """Learn mean and scale from `x` ([N] or [..., F], at least one sample, no NaN or infinity)."""
         rows = self._rows(as_float(x, "x"))
@@ -41,6 +43,7 @@ class StandardScaler:
         self.mean_, self.scale_ = mean, np.where(deviation <= tiny, np.ones_like(deviation), deviation)
         return self
 
+    @usual_floats
     def transform(self, x: ArrayLike) -> NDArray[Any]:
         """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64."""
         array, mean, scale = self._aligned(x)
@@ -51,6 +54,7 @@ class StandardScaler:
         """`fit(x).transform(x)`."""
         return self.fit(x).transform(x)
 
+    @usual_floats
     def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
         """x * scale_ + mean_: undoes `transform`. For a difference of two scaled values multiply by `scale_` alone."""
         array, mean, scale = self._aligned(x)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latchwork import initializers, random
+from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import (
     Shape,
@@ -160,6 +161,7 @@ class Layer:
         """The sample shape that any number of steps fits."""
         return open_steps(x_shape)
 
+    @usual_floats
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
         """x as a model of `dtype` takes it when this is its first layer."""
         return as_input(x, "x", dtype)

@@ -9,6 +9,7 @@ from typing import Any
 from latchwork import losses, optimizers, random
 from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
+from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import refuse
 from latchwork.layers.dense import values_of
@@ -222,6 +223,7 @@ class Trainer(Passes):
             raise ValueError(f"{verb} needs a loss: call compile(optimizer=..., loss=...) first")
         return self._compiled
 
+    @usual_floats
     def _pair(self, x: Any, y: Any, verb: str) -> tuple[Rows, Rows]:
         """x and y checked and cast; the model is not built yet."""
         if x is None or y is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,23 +45,21 @@ class Use:
                     del self._entered[thread]
 
 
-Method = Callable[Concatenate[Any, P], R]
-
-
-def alone(method: Method[P, R]) -> Method[P, R]:
+def alone(method: Callable[P, R]) -> Callable[P, R]:
     """For a method of a model that changes weights or states."""
     return _guarded(method, lambda model: True)
 
 
-def shared(method: Method[P, R]) -> Method[P, R]:
-    """For a method that reads weights; it carries the states of stateful layers on, and then needs them alone."""
+def shared(method: Callable[P, R]) -> Callable[P, R]:
+    """For a method that reads weights; it carries the states of stateful layers on, and then needs the model alone."""
     return _guarded(method, lambda model: any(layer.stateful for layer in model.layers))
 
 
-def _guarded(method: Method[P, R], is_alone: Callable[[Any], bool]) -> Method[P, R]:
+def _guarded(method: Callable[P, R], is_alone: Callable[[Any], bool]) -> Callable[P, R]:
     @wraps(method)
-    def guarded(model: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        model: Any = args[0]
         with model._use.enter(method.__name__, is_alone(model)):
-            return method(model, *args, **kwargs)
+            return method(*args, **kwargs)
 
     return guarded
