@@ -106,8 +106,8 @@ def test_predicting_and_stepping(tmp_path):
 
 # ---- allocations that fail --------------------------------------------------------------------------------------
 
-# Stands before C++'s allocation; Python's own does not come by. `fail_at` 0: none fails. The few bytes in which pybind11
-# registers an object are left alone: it ends the process where they fail (docs/decisions.md).
+# Stands before C++'s allocation; Python's own does not come by. `fail_at` 0: none fails. The few bytes in which
+# pybind11 registers an object are left alone: it ends the process where they fail (docs/decisions.md).
 SHIM = """
 #include <cstdlib>
 #include <new>

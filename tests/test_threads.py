@@ -9,7 +9,7 @@ import pytest
 import latchwork as lw
 from latchwork import _core
 from latchwork import functional as F
-from problems import assert_bits, using
+from problems import answer, assert_bits, assert_same_bits, problem, using
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (48, 12, 3)).astype("f4")
@@ -160,6 +160,16 @@ def test_the_states_of_a_stateful_model_belong_to_one_thread():
         leave.set()
         thread.join()
     model.predict(X)
+
+
+def test_callers_that_find_the_team_busy():
+    """They run alone; the bits do not depend on it."""
+    p = problem("lstm", 64, 30, 16, 64)
+    wanted = answer(p)
+    with using(threads=4):
+        for found in in_threads(*[lambda: [answer(p) for _ in range(10)]] * 3):
+            for each in found:
+                assert_same_bits(each, wanted)
 
 
 def test_threads_share_weights_for_inference():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import wrong_calls
@@ -51,3 +52,29 @@ def test_wrong_arguments(which, thorough):
     )
     last = "\n".join(done.stdout.splitlines()[-3:])
     assert done.returncode == 0, f"exit code {done.returncode} after\n{last}\n{done.stderr[-3000:]}"
+
+
+def test_arrays_that_overlap():
+    """What a call writes may not be what it reads: the answer would hang on the order of its work."""
+    whole = np.full(400, 0.25, np.float32)
+    weights = _core.RecurrentWeights("elman", np.ones((4, 4), np.float32), np.ones((4, 4), np.float32), None)
+    rest = ([None], None, None, False, False, "tanh", "tanh", True, True)
+    x = whole[:40].reshape(2, 5, 4)
+    with pytest.raises(ValueError, match="out must not share memory with x"):
+        _core.recurrent_forward(weights, x, *rest, out=whole[10:50].reshape(2, 5, 4))
+    _, _, ctx = _core.recurrent_forward(weights, x, *rest, out=whole[40:80].reshape(2, 5, 4))
+    kernel, recurrent = whole[100:116].reshape(4, 4), whole[110:126].reshape(4, 4)
+    with pytest.raises(ValueError, match=r"out\[1\] .* must not share memory"):
+        _core.recurrent_backward(ctx, None, [], True, True, [kernel, recurrent, None])
+    params = whole[:50]
+    for grads in (whole[:50], whole[49:99]):
+        with pytest.raises(ValueError, match="params must not share memory with grads"):
+            _core.sgd_update(params, grads, None, learning_rate=1.0, weight_decay=0.0, momentum=0.0, nesterov=False)
+    table = whole[:40].reshape(10, 4)
+    numbers = whole[:4].view(np.int64)
+    with pytest.raises(ValueError, match="d_table must not share memory with numbers"):
+        _core.scatter_add_rows(whole[200:208].reshape(2, 4), numbers, table)
+    with pytest.raises(ValueError, match="d_table must not share memory with d_rows"):
+        _core.scatter_add_rows(whole[36:44].reshape(2, 4), np.zeros(2, np.int64), table)
+    x += 0  # nothing keeps it locked
+    assert (whole[100:200] == 0.25).all()

@@ -59,6 +59,8 @@ class Initializer:
                    [0., 0.]], dtype=float32)
         """
         extents = [int(extent) for extent in shape]
+        if math.prod(extents) >= 2**60:
+            raise ValueError(f"shape must hold fewer than 2^60 elements, got {tuple(extents)}")
         if any(extent < 0 for extent in extents):
             raise ValueError(f"shape must not be negative, got {tuple(shape)}")
         name = np.dtype(dtype).name
