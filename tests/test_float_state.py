@@ -29,6 +29,7 @@ if not X86 and platform.machine() != "aarch64":
 # fenv_t of the system's C library: MXCSR after 28 bytes of x87 (x86-64), FPCR (AArch64).
 ENVIRONMENT_BYTES, CONTROL = (32, 28) if X86 else (8, 0)
 FLAGS = 0x3F if X86 else 0
+USUAL = 0x1F80 if X86 else 0
 UP, FLUSH = (0x4000, 0x8040) if X86 else (1 << 22, 1 << 24)
 # What a division by zero, an overflow or an invalid operation of the library's would do: end the process.
 TRAPS = 0x80 | 0x200 | 0x400 if X86 else 0  # masks on x86-64; few AArch64 processors trap at all
@@ -55,7 +56,7 @@ def set_control(word):
 @contextmanager
 def state(bits, trapping=0):
     before = control()
-    set_control((before | bits) & ~trapping)
+    set_control((USUAL | bits) & ~trapping)  # not what was found: a call before this one may have left it
     try:
         yield
     finally:

@@ -104,11 +104,6 @@ def long_loss(name, *shape):
     return lambda: _core.loss(name, y, y_pred)
 
 
-def long_mean_std():
-    a = full(100_000_000, 1)
-    return lambda: _core.mean_std(a)
-
-
 def long_map(call, n):
     x = full(n)
     return lambda: call(x)
@@ -132,7 +127,6 @@ CALLS = {
     "softmax": lambda: long_map(lambda x: _core.softmax(x.reshape(-1, 10)), 60_000_000),
     "cross-entropy": lambda: long_loss("categorical_crossentropy", 5_000_000, 10),
     "binary cross-entropy": lambda: long_loss("binary_crossentropy", 60_000_000),
-    "mean and deviation": long_mean_std,
     "gather": long_gather,
     "scatter": long_scatter,
 }

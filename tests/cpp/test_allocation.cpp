@@ -129,6 +129,7 @@ void layers() {
       return y;
     };
     const std::string name = cell;
+    const Bits trained = train(kept);
     each_allocation_fails(name + ", forward", [&] {
       Bits y(dy.size());
       kept.changed();
@@ -138,18 +139,29 @@ void layers() {
     each_allocation_fails(name + ", forward and backward", [&] { return train(kept); });
     each_allocation_fails(name + ", from its construction", [&] {
       Layer<float> layer = make();
-      return train(layer);
+      try {
+        return train(layer);
+      } catch (const std::bad_alloc&) {  // its first use has failed: its second must not find half of it
+        fail_at = 0;
+        check(same_bits(train(layer), trained), name + ", from its construction: again after a failure");
+        throw;
+      }
     });
+    Bits portable;
     each_allocation_fails(name + ", another instruction set", [&] {
       const std::string before = isa();
       use_isa("portable"), kept.changed();
       Bits y(dy.size());
       try {
         kept.forward(sequences, y.data());
-      } catch (...) {
+      } catch (const std::bad_alloc&) {  // the layer is not left between two instruction sets
+        fail_at = 0;
+        kept.forward(sequences, y.data());
+        check(same_bits(y, portable), name + ", another instruction set: again after a failure");
         use_isa(before);
         throw;
       }
+      portable = y;
       use_isa(before);
       append(y, train(kept));
       return y;
