@@ -91,7 +91,8 @@ def test_halves_are_plain_layers(pattern, masked):
     weights, half = layer.get_weights(), len(layer.variables) // 2
     for backwards in (False, True):
         plain = pattern()
-        alone = built(RNN(plain.cell.copied(), True, True, go_backwards=backwards), None, 3)
+        options = {"go_backwards": backwards, "zero_output_for_mask": True}  # as Keras has it in both directions
+        alone = built(RNN(plain.cell.copied(), True, True, **options), None, 3)
         alone.set_weights(weights[half:] if backwards else weights[:half])
         wanted, *final = alone(x, mask=MASK if masked else None)
         assert_same(np.array(y_back) if backwards else np.array(y), wanted[:, ::-1].copy() if backwards else wanted)

@@ -22,7 +22,7 @@ py::array mapped(const py::array& x, const char* name, F fill) {
   const Index n = x.size();
   {
     const Compute compute;
-    parallel_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
+    interruptible_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
   }
   return result;
 }

@@ -37,7 +37,9 @@ Half<T> read_half(const Origin& around, const char* field) {
   if (half.reading.reversed != (std::string(field) == "backward_layer"))
     fields.fail("go_backwards", half.reading.reversed ? "false" : "true", {half.reading.reversed});
   half.reading.align = half.reading.reversed;
-  if (half.reading.sequences) half.reading.hold = false;  // "the last output" would be another step's in each half
+  // "The last output" would be another step's in each half.
+  if (half.reading.sequences && half.reading.hold)
+    fields.fail("zero_output_for_mask", "true with return_sequences", {false});
   fields.done();
   return half;
 }

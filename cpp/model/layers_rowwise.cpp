@@ -28,7 +28,7 @@ template <class T>
 class StepActivation : public StepLayer<T> {
  public:
   StepActivation(int activation, Index rows, Index columns)
-      : activation_(activation), rows_(rows), columns_(columns), y_(checked_product(rows, columns)) {}
+      : activation_(activation), rows_(rows), columns_(columns), y_(checked_product(rows, columns, "x")) {}
   bool step(StepSignal<T>& s) noexcept override {
     activate_alone(activation_, s.x, y_.data(), rows_, columns_);
     s.x = y_.data();

@@ -1,6 +1,6 @@
 """Types of the compiled core. Arrays are C-contiguous numpy arrays, float32 or float64, of one dtype a call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ def features() -> list[str]: ...
 def num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def nanoseconds() -> int: ...  # of computation by this thread, outside the GIL, since it began
+def with_usual_floats(f: Callable[..., Any], *arguments: Any, **named: Any) -> Any: ...
 
 # recurrent and dense layers
 class RecurrentWeights:
