@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,9 +23,8 @@ class Use:
         self._entered: Counter[int] = Counter()  # calls by thread
         self._alone = False
 
-    @contextmanager
-    def enter(self, verb: str, alone: bool) -> Iterator[None]:
-        """Raises RuntimeError at once where another thread is in the way: to wait for it could take hours."""
+    def enter(self, verb: str, alone: bool) -> bool:
+        """What `leave` is to be given. RuntimeError where another thread is in the way: to wait could take hours."""
         thread = threading.get_ident()
         with self._lock:
             others = any(other != thread for other in self._entered)
@@ -35,14 +33,15 @@ class Use:
                 raise RuntimeError(f"{verb}: the model is in use by another thread, and {verb} {needs}")
             self._entered[thread] += 1
             before, self._alone = self._alone, self._alone or alone
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._alone = before
-                self._entered[thread] -= 1
-                if not self._entered[thread]:
-                    del self._entered[thread]
+        return before
+
+    def leave(self, before: bool) -> None:
+        thread = threading.get_ident()
+        with self._lock:
+            self._alone = before
+            self._entered[thread] -= 1
+            if not self._entered[thread]:
+                del self._entered[thread]
 
 
 def alone(method: Callable[P, R]) -> Callable[P, R]:
@@ -59,7 +58,10 @@ def _guarded(method: Callable[P, R], is_alone: Callable[[Any], bool]) -> Callabl
     @wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         model: Any = args[0]
-        with model._use.enter(method.__name__, is_alone(model)):
+        before = model._use.enter(method.__name__, is_alone(model))
+        try:
             return method(*args, **kwargs)
+        finally:
+            model._use.leave(before)
 
     return guarded
