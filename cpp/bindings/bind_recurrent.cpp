@@ -19,14 +19,21 @@ Activation activation_of(const std::string& name, const char* argument) {
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
+Memory memory_of(const std::string& name) {
+  if (name == "store") return Memory::store;
+  if (name == "recompute") return Memory::recompute;
+  if (name == "checkpoint") return Memory::checkpoint;
+  throw Error("memory must be one of store, recompute, checkpoint, got '" + name + "'");
+}
+
 // A call as Python gives it: the fields of functional's `Call`.
 using GivenCall = std::tuple<RecurrentWeights*, py::array, Arrays, py::object, py::object, bool, bool, std::string,
-                             std::string, bool, py::object, bool, bool, OptionalArray>;
+                             std::string, bool, py::object, bool, bool, OptionalArray, std::string>;
 
 // Checked, and with what it writes.
 template <class T>
 struct Forward {
-  explicit Forward(const GivenCall& given);
+  explicit Forward(GivenCall& given);
 
   RecurrentWeights* weights;
   py::object held;  // the weights, in Python
@@ -39,11 +46,11 @@ struct Forward {
 };
 
 template <class T>
-Forward<T>::Forward(const GivenCall& given) {
-  const auto& [given_weights, values, state, lengths, row_offsets, time_major, reverse, activation,
-               recurrent_activation, return_sequences, mask, hold, align, out] = given;
+Forward<T>::Forward(GivenCall& given) {
+  auto& [given_weights, values, state, lengths, row_offsets, time_major, reverse, activation, recurrent_activation,
+         return_sequences, mask, hold, align, out, memory] = given;
   if (!given_weights) throw Error("weights must be RecurrentWeights, got None");
-  weights = given_weights, held = py::cast(weights), x = values, initial = state, offsets = row_offsets,
+  weights = given_weights, held = py::cast(weights), x = values, initial = std::move(state), offsets = row_offsets,
   sequences = return_sequences;
   require_dtype<T>(weights->kernel(), "kernel");
   require_dtype<T>(x, "x");
@@ -52,6 +59,7 @@ Forward<T>::Forward(const GivenCall& given) {
   call.output = {.hold = hold, .align = align};
   call.activation = activation_of(activation, "activation");
   call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
+  call.memory = memory_of(memory);
   call.x = data_of<T>(x, "x");
   const CellInfo& info = weights->info();
   const Index batch = call.arrangement.batch, hidden = weights->hidden();
@@ -74,7 +82,7 @@ Forward<T>::Forward(const GivenCall& given) {
 }
 
 template <class T>
-py::list forward(const std::vector<GivenCall>& given, bool training) {
+py::list forward(std::vector<GivenCall>& given, bool training) {
   std::vector<Forward<T>> made(given.begin(), given.end());
   std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
   {
@@ -82,7 +90,7 @@ py::list forward(const std::vector<GivenCall>& given, bool training) {
     std::vector<RecurrentCall<T>> calls;
     for (Forward<T>& f : made) {
       f.call.weights = &f.weights->template prepared<T>(training);
-      calls.push_back(f.call);
+      calls.push_back(std::move(f.call));
     }
     contexts = recurrent_forward<T>(calls, training, forced_plan());
   }
@@ -93,7 +101,7 @@ py::list forward(const std::vector<GivenCall>& given, bool training) {
     if (training)
       ctx = py::cast(
           std::make_unique<Context>(std::move(contexts[i]), f.held, f.x, f.y, f.offsets, f.initial, f.sequences));
-    results.append(py::make_tuple(f.y, py::cast(f.states), ctx));
+    results.append(py::make_tuple(f.y, py::tuple(py::cast(f.states)), ctx));
   }
   return results;
 }
@@ -234,11 +242,12 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
       .def_property_readonly("offsets", &Context::offsets)
       .def_property_readonly("sequences", &Context::sequences)
-      .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; });
+      .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; })
+      .def_property_readonly("kept_bytes", &Context::kept_bytes);
 
   m.def(
       "recurrent_forward",
-      [](const std::vector<GivenCall>& calls, bool training) {
+      [](std::vector<GivenCall> calls, bool training) {
         const RecurrentWeights* const first = calls.empty() ? nullptr : std::get<0>(calls.front());
         return first && first->holds_double() ? forward<double>(calls, training) : forward<float>(calls, training);
       },

@@ -49,6 +49,13 @@ class Context {
                                     : std::get<2>(context_)->call().arrangement.batch;
   }
 
+  // What forward keeps for backward, beside the caller's arrays.
+  Index kept_bytes() const {
+    if (consumed()) return 0;
+    const auto of = [](const auto& context) { return context ? context->kept_bytes() : Index{0}; };
+    return weights().holds_double() ? of(std::get<1>(context_)) : of(std::get<2>(context_));
+  }
+
   void release() {
     if (consumed()) return;
     if (sequences_) set_writeable(y_, true);

@@ -42,6 +42,10 @@ class RecurrentContext {
 
   const RecurrentCall<T>& call() const { return call_; }
 
+  Index kept_bytes() const {
+    return (outputs_.size() + saved_.size() + states_.size()) * static_cast<Index>(sizeof(T));
+  }
+
   // One call's part of forward and backward, as the time loops take it.
   ForwardArgs<T> prepare_forward(bool training);
   void finish_forward();

@@ -9,7 +9,7 @@ namespace latchwork {
 
 // Segments of s steps keep T / s states and s records of a row: least at s = sqrt(T * states / record).
 Index segment_steps(Memory memory, const Layout& layout, const Batch& batch) {
-  if (memory == Memory::store || batch.size() == 0) return 0;
+  if (memory == Memory::store || batch.size() == 0 || layout.record() == 0) return 0;
   const Index group = group_steps(batch.size());
   Index groups = 1;
   if (memory == Memory::checkpoint) {

@@ -13,7 +13,7 @@ enum class Memory : int {
   checkpoint,  // the same, in segments as long as makes the whole smallest
 };
 
-// Steps of a segment; 0: every record is kept, also where a segment would be all there is.
+// Steps of a segment; 0: every record is kept, also where a segment would be all there is or a cell keeps none.
 Index segment_steps(Memory memory, const Layout& layout, const Batch& batch);
 
 // A record is what the cell saves for one step of one row, then the states beyond h after it, each [padded].

@@ -54,7 +54,7 @@ class Context:
     def cell(self) -> str: ...
 
 # weights, x, state, lengths, offsets, time_major, reverse, activation, recurrent_activation, return_sequences, mask,
-# hold, align, out
+# hold, align, out, memory
 GivenCall: TypeAlias = tuple[
     RecurrentWeights,
     NDArray[Any],
@@ -70,6 +70,7 @@ GivenCall: TypeAlias = tuple[
     bool,
     bool,
     NDArray[Any] | None,
+    str,
 ]
 # ctx, dy, dstate, need_dx, need_dstate, out
 GivenGradients: TypeAlias = tuple[
@@ -78,7 +79,7 @@ GivenGradients: TypeAlias = tuple[
 
 def recurrent_forward(
     calls: Sequence[GivenCall], training: bool
-) -> list[tuple[NDArray[Any], list[NDArray[Any]], Context | None]]: ...
+) -> list[tuple[NDArray[Any], tuple[NDArray[Any], ...], Context | None]]: ...
 def recurrent_backward(
     calls: Sequence[GivenGradients],
 ) -> list[

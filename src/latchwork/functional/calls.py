@@ -34,8 +34,9 @@ class Gradients(NamedTuple):
         state: gradients of the initial states, each `[B, H]`.
         kernel, recurrent_kernel, bias: like the parameters.
 
-    >>> y, state, ctx = rnn(np.ones((1, 2, 1)), (np.ones((1, 1)), np.ones((1, 1)), None))
-    >>> gradients = rnn_backward(ctx, np.ones_like(y))
+    >>> one = np.ones((1, 1))
+    >>> [(y, state, ctx)] = forward([Call("elman", np.ones((1, 2, 1)), (one, one, None))])
+    >>> [gradients] = backward([BackwardCall(ctx, np.ones_like(y))])
     >>> gradients.kernel.shape, gradients.bias is None
     ((1, 1), True)
     """
@@ -49,7 +50,13 @@ class Gradients(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """What `forward` runs: a cell ("lstm", "gru", "gru_reset_before" or "elman") and the arguments of `lstm`.
+    """What `forward` runs: a cell and what it is called with. Nothing is checked before `forward` does.
+
+    Args:
+        cell: "lstm", "gru", "gru_reset_before" or "elman".
+        x, params, state: as in `lstm`, `gru` or `rnn`, shapes and dtype included.
+        lengths, time_major, reverse, return_sequences, mask, hold, align, out: as in `lstm`.
+        activation, recurrent_activation: as in `lstm`; "elman" has no gates.
 
     >>> one = np.ones((1, 4))
     >>> Call("lstm", np.ones((1, 3, 1)), (one, one, None), reverse=True).cell
@@ -71,6 +78,7 @@ class Call:
     hold: bool = False
     align: bool = False
     out: Array | None = None
+    memory: str = "store"
 
 
 Result: TypeAlias = tuple[Sequences, State, Context | None]
@@ -96,11 +104,12 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    results: list[Result] = []
-    for call, (y, state, ctx) in zip(calls, _core.recurrent_forward(list(map(_given, calls)), training), strict=True):
-        sequences = _ragged(y, call.x.offsets) if isinstance(call.x, Ragged) and call.return_sequences else y
-        results.append((sequences, tuple(state), ctx))
-    return results
+    found = _core.recurrent_forward([_given(call) for call in calls], training)
+    return [_result(call, *result) for call, result in zip(calls, found, strict=True)]
+
+
+def _result(call: Call, y: Array, state: State, ctx: Context | None) -> Result:
+    return (_ragged(y, call.x.offsets) if call.return_sequences and isinstance(call.x, Ragged) else y), state, ctx
 
 
 def _given(call: Call) -> _core.GivenCall:
@@ -124,12 +133,16 @@ def _given(call: Call) -> _core.GivenCall:
         call.hold,
         call.align,
         call.out,
+        call.memory,
     )
 
 
 @dataclass(slots=True)
 class BackwardCall:
     """What `backward` runs: the arguments of `lstm_backward`, for a context of any cell.
+
+    Args:
+        ctx, dy, dstate, need_dx, out: as in `lstm_backward`, shapes and dtype included.
 
     >>> BackwardCall(None, np.ones((1, 3, 1))).need_dx
     True
@@ -147,6 +160,12 @@ def backward(calls: Sequence[BackwardCall]) -> list[Gradients]:
     """Gradients of independent calls, side by side where that is faster. Consumes the contexts.
 
     Calls whose `out` arrays overlap run in turn, in the order given. The bits are those of one call after the other.
+
+    Args:
+        calls: of one dtype, float32 or float64; no context twice.
+
+    Returns:
+        For each call what `lstm_backward` returns; arrays have the shapes and dtype of what they are gradients of.
 
     Raises:
         ValueError: as `lstm_backward`, before anything is run.

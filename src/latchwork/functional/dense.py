@@ -57,6 +57,7 @@ def dense(
     steps = contiguous(x).reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
     call: _core.GivenCall = (
         weights, steps, [], None, None, False, False, activation or "linear", "linear", True, None, False, False, None,
+        "store",
     )  # fmt: skip
     [(y, _, ctx)] = _core.recurrent_forward([call], training)
     return y.reshape(*x.shape[:-1], weights.hidden), ctx

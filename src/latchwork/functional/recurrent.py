@@ -27,6 +27,7 @@ def lstm(
     hold: bool = False,
     align: bool = False,
     out: Array | None = None,
+    memory: str = "store",
 ) -> Result:
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers, Schmidhuber & Cummins 2000).
 
@@ -47,6 +48,9 @@ def lstm(
         hold: y at a masked step is the output before it in the order read (0 if there is none), not 0.
         align: with reverse, y lies at the step it belongs to, not in the order read.
         out: where y is written (the values of a Ragged); its features must be neighbours, its rows may lie apart.
+        memory: what is kept until backward: "store" every gate of every step; "recompute" the states before each group
+            of ceil(256 / B) steps, whose gates are made again while they stay in the cache; "checkpoint" the same for
+            the segments that need the least memory in all. The gradients are the same bits.
 
     Returns:
         y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence
@@ -63,7 +67,7 @@ def lstm(
     call = Call(
         "lstm", x, params, state, lengths=lengths, time_major=time_major, reverse=reverse, activation=activation,
         recurrent_activation=recurrent_activation, return_sequences=return_sequences, mask=mask, hold=hold,
-        align=align, out=out,
+        align=align, out=out, memory=memory,
     )  # fmt: skip
     return forward([call], training=training)[0]
 
@@ -85,6 +89,7 @@ def gru(
     hold: bool = False,
     align: bool = False,
     out: Array | None = None,
+    memory: str = "store",
 ) -> Result:
     """Gated recurrent unit (Cho et al. 2014).
 
@@ -97,7 +102,7 @@ def gru(
         state: initial `(h,)`, `[B, H]`; None: zeros.
         reset_after: where the reset gate acts.
         x, lengths, time_major, reverse, activation, recurrent_activation: as in `lstm`, shapes and dtype included.
-        training, return_sequences, mask, hold, align, out: as in `lstm`.
+        training, return_sequences, mask, hold, align, out, memory: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -114,7 +119,7 @@ def gru(
     call = Call(
         cell, x, params, state, lengths=lengths, time_major=time_major, reverse=reverse, activation=activation,
         recurrent_activation=recurrent_activation, return_sequences=return_sequences, mask=mask, hold=hold,
-        align=align, out=out,
+        align=align, out=out, memory=memory,
     )  # fmt: skip
     return forward([call], training=training)[0]
 
@@ -134,6 +139,7 @@ def rnn(
     hold: bool = False,
     align: bool = False,
     out: Array | None = None,
+    memory: str = "store",
 ) -> Result:
     """Simple recurrent network (Elman 1990): `h' = f(x·W + h·R + b)`.
 
@@ -141,7 +147,7 @@ def rnn(
         params: `(kernel [I, H], recurrent_kernel [H, H], bias [H] or None)`.
         state: initial `(h,)`, `[B, H]`; None: zeros.
         x, lengths, time_major, reverse, activation: as in `lstm`, shapes and dtype included.
-        training, return_sequences, mask, hold, align, out: as in `lstm`.
+        training, return_sequences, mask, hold, align, out, memory: as in `lstm`.
 
     Returns:
         y, `(h,)` and the context, as `lstm`.
@@ -155,7 +161,7 @@ def rnn(
     """
     call = Call(
         "elman", x, params, state, lengths=lengths, time_major=time_major, reverse=reverse, activation=activation,
-        return_sequences=return_sequences, mask=mask, hold=hold, align=align, out=out,
+        return_sequences=return_sequences, mask=mask, hold=hold, align=align, out=out, memory=memory,
     )  # fmt: skip
     return forward([call], training=training)[0]
 

@@ -155,6 +155,9 @@ class Layer:
         """Keras' other name of `reset_states()`."""
         self.reset_states()
 
+    def _remember(self, memory: str) -> None:
+        """What the recurrent layers in it keep until backward from now on; see `lw.functional.lstm`."""
+
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
 
@@ -199,7 +202,8 @@ class Layer:
     def advance(
         self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
     ) -> tuple[Any, list[Any], Any]:
-        """(y, final states, ctx), for stateful layers; initial_state, `mask`, `step` as in `forward`.
+        """(y, final states, ctx) of a stateful layer, whatever `forward` returns; the arguments are those of `forward`:
+        x, initial_state, mask, training, step. `backward` on this ctx gives no gradient of the initial states.
 
         Raises:
             TypeError: The class does not define it.

@@ -77,8 +77,8 @@ class Bidirectional(SequenceLayer, Wrapper):
         if merge_mode in ("sum", "mul", "ave") and layer.units != back.units:
             raise ValueError(f"Bidirectional: units must be the same for merge_mode={merge_mode!r}")
         self.merge_mode = None if merge_mode is None else resolve("merge_mode", merge_mode, MERGE_MODES)
-        self.forward_layer = self.layer = layer.half(_prefixed("forward_", layer.name), align=False)
-        self.backward_layer = back.half(_prefixed("backward_", back.name), align=True)
+        self.forward_layer = self.layer = layer._half(_prefixed("forward_", layer.name), align=False)
+        self.backward_layer = back._half(_prefixed("backward_", back.name), align=True)
         self.weights = None  # those given become the variables' first values and are configuration no longer
         self._first_weights = weights
         common = {"input_shape": layer.input_shape, **common}
@@ -115,7 +115,7 @@ class Bidirectional(SequenceLayer, Wrapper):
 
     # ---- running ------------------------------------------------------------------------------------------------
 
-    def advancing(
+    def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
     ) -> Advancing[tuple[Any, list[Any], Any]]:
         x = self._checked(x)
@@ -131,8 +131,8 @@ class Bidirectional(SequenceLayer, Wrapper):
             states = [given[: ahead.state_count], given[ahead.state_count :]]
         whole, first, second = self._halves(x)
         (y, final, kept), (y_back, final_back, kept_back) = yield from side_by_side(
-            ahead.advancing(x, states[0], mask, training=training, out=first),
-            back.advancing(x, states[1], mask, training=training, out=second),
+            ahead._advancing(x, states[0], mask, training=training, out=first),
+            back._advancing(x, states[1], mask, training=training, out=second),
         )
         if whole is not None and training:
             whole = whole.view()
@@ -140,14 +140,14 @@ class Bidirectional(SequenceLayer, Wrapper):
         outputs = (values_of(y), values_of(y_back)) if self.merge_mode == "mul" else None
         return self._merge(y, y_back, whole), [*final, *final_back], _Kept(kept, kept_back, outputs, whole)
 
-    def retreating(
+    def _retreating(
         self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool
     ) -> Retreating[tuple[Any, list[Any]]]:
         grads = dy if self.merge_mode is None else self._merge_backward(dy, inner.outputs)
         count = self.forward_layer.state_count
         (dx, new), (dx_back, new_back) = yield from side_by_side(
-            self.forward_layer.retreating(inner.forward, grads[0], d_states[:count], need_dx),
-            self.backward_layer.retreating(inner.backward, grads[1], d_states[count:], need_dx),
+            self.forward_layer._retreating(inner.forward, grads[0], d_states[:count], need_dx),
+            self.backward_layer._retreating(inner.backward, grads[1], d_states[count:], need_dx),
         )
         if inner.whole is not None:
             inner.whole.flags.writeable = True

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from latchwork import _core, functional, initializers
 from latchwork.data.series import as_count
-from latchwork.functional import even_rows
+from latchwork.functional.arrays import even_rows
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
 from latchwork.layers.base import Layer, drawn, last_size
@@ -114,7 +114,10 @@ class Recurrent(SequenceLayer):
             "hold": not self.zero_output_for_mask,
         }
 
-    def half(self, name: str, align: bool) -> Any:
+    def _remember(self, memory: str) -> None:
+        self._options["memory"] = memory
+
+    def _half(self, name: str, align: bool) -> Any:
         """A new layer of this configuration for Bidirectional; align: it reads backwards, and each output lies where
         its input does."""
         layer = self.copied()
@@ -164,7 +167,7 @@ class Recurrent(SequenceLayer):
 
     # ---- running ------------------------------------------------------------------------------------------------
 
-    def advancing(
+    def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
     ) -> Advancing[tuple[Any, list[Any], Any]]:
         x = self._checked(x)
@@ -180,7 +183,7 @@ class Recurrent(SequenceLayer):
             y = zeroed(values_of(y), silent)
         return y, list(states), _Kept(core, silent)
 
-    def retreating(
+    def _retreating(
         self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool
     ) -> Retreating[tuple[Any, list[Any]]]:
         grad = None if dy is None else like(dy, self._as_rows(values_of(dy)))

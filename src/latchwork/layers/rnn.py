@@ -87,12 +87,16 @@ class RNN(SequenceLayer, Wrapper):
             layer._options["align"] = self.go_backwards and (align or not last)
             self._fused.append(layer)
 
-    def half(self, name: str, align: bool) -> Any:
-        """See `Recurrent.half`."""
+    def _half(self, name: str, align: bool) -> Any:
+        """See `Recurrent._half`."""
         layer = self.copied()
         layer.name, layer.go_backwards, layer.input_shape, layer.cell = name, align, None, layer.inner[0]
         layer._prepare(align)
         return layer
+
+    def _remember(self, memory: str) -> None:
+        for layer in self._fused:
+            layer._remember(memory)
 
     @property
     def python_loop(self) -> bool:
@@ -123,7 +127,7 @@ class RNN(SequenceLayer, Wrapper):
 
     # ---- running ------------------------------------------------------------------------------------------------
 
-    def advancing(
+    def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
     ) -> Advancing[tuple[Any, States, Any]]:
         x = self._checked(x)
@@ -143,12 +147,12 @@ class RNN(SequenceLayer, Wrapper):
         for layer in self._fused:
             own = None if states is None else [states.pop(0) for _ in range(layer.state_count)]
             into = out if layer is self._fused[-1] else None
-            x, new, inner = yield from layer.advancing(x, own, mask, training=training, out=into)
+            x, new, inner = yield from layer._advancing(x, own, mask, training=training, out=into)
             final += new
             contexts.append(inner)
         return x, final, contexts
 
-    def retreating(self, inner: Any, dy: Any, d_states: list[Any], need_dx: bool) -> Retreating[tuple[Any, States]]:
+    def _retreating(self, inner: Any, dy: Any, d_states: list[Any], need_dx: bool) -> Retreating[tuple[Any, States]]:
         if not self._fused:
             shapes = [(len(inner.x), size) for size in self.cell.state_sizes]
             whole = [np.zeros(n, self.dtype) if d is None else d for d, n in zip(d_states, shapes, strict=True)]
@@ -160,6 +164,6 @@ class RNN(SequenceLayer, Wrapper):
             layer = self._fused[i]
             count = len(d_states) - layer.state_count
             d_states, own = d_states[:count], d_states[count:]
-            dy, new = yield from layer.retreating(inner[i], dy, own, need_dx or i > 0)
+            dy, new = yield from layer._retreating(inner[i], dy, own, need_dx or i > 0)
             back = [*new, *back]
         return dy, back

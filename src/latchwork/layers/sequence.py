@@ -24,8 +24,8 @@ class Kept(NamedTuple):
 class SequenceLayer(Layer):
     """A layer that reads sequences, with states that go in and come out.
 
-    `advancing` and `retreating` say which calls of the core its passes need, so that those of several layers can run at
-    once (see `flow`).
+    `_advancing` and `_retreating` say which calls of the core its passes need, so that those of several layers can run
+    at once (see `flow`).
     """
 
     takes_mask = supports_masking = True
@@ -35,14 +35,14 @@ class SequenceLayer(Layer):
     state_count: int = 1
     y_count: int = 1  # arrays a call returns before the states
 
-    def advancing(
+    def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
     ) -> Advancing[tuple[Any, list[Any], Any]]:
         """(y, final states, what backward needs). out: where sequences may be written, see `functional.lstm`."""
         raise NotImplementedError
 
-    def retreating(self, inner: Any, dy: Any, d_states: list[Any], need_dx: bool) -> Retreating[tuple[Any, list[Any]]]:
-        """(dx, gradients of the initial states), from what `advancing` kept. None: no gradient."""
+    def _retreating(self, inner: Any, dy: Any, d_states: list[Any], need_dx: bool) -> Retreating[tuple[Any, list[Any]]]:
+        """(dx, gradients of the initial states), from what `_advancing` kept. None: no gradient."""
         raise NotImplementedError
 
     # ---- what follows from these --------------------------------------------------------------------------------
@@ -94,9 +94,8 @@ class SequenceLayer(Layer):
     def advance(
         self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
     ) -> tuple[Any, list[Any], Any]:
-        """(y, final states, ctx), whatever the layer returns; backward on this ctx gives no gradient of the states."""
         core = partial(functional.forward, training=training)
-        y, states, inner = run(core, self.advancing(x, initial_state, mask, training=training))
+        y, states, inner = run(core, self._advancing(x, initial_state, mask, training=training))
         return y, states, Kept(inner, given_state=False) if training else None
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
@@ -108,5 +107,5 @@ class SequenceLayer(Layer):
             given = [None] * self.state_count
         d_states = [None if d is None else as_array(d, "dstate", self.dtype) for d in given]
         grad = grads if self.y_count > 1 else grads[0]
-        dx, back = run(functional.backward, self.retreating(ctx.inner, grad, d_states, need_dx))
+        dx, back = run(functional.backward, self._retreating(ctx.inner, grad, d_states, need_dx))
         return [dx, *back] if ctx.given_state else dx

@@ -67,6 +67,10 @@ class Wrapper(Layer):
         for layer in self.inner:
             layer._bind(arena)
 
+    def _remember(self, memory: str) -> None:
+        for layer in self.inner:
+            layer._remember(memory)
+
     def touch(self) -> None:
         for layer in self.inner:
             layer.touch()

@@ -36,6 +36,7 @@ class Fit:
     ranges: list[tuple[int, int, str]]
     shuffle: bool
     on_nonfinite: str
+    memory: str
     hooks: CallbackList
     history: History
     progress: Progress
@@ -49,6 +50,8 @@ class Fit:
         hooks.attach()
         hooks.call("on_train_begin")
         logs: dict[str, float] = {}
+        for layer in model.layers:
+            layer._remember(self.memory)
         try:
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
@@ -60,6 +63,9 @@ class Fit:
         except BaseException:
             self.progress.abort()
             raise
+        finally:
+            for layer in model.layers:
+                layer._remember("store")
         hooks.call("on_train_end", logs)
 
     def _epoch(self, epoch: int, epochs: int, shuffle_number: int) -> dict[str, float]:

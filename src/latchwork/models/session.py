@@ -22,6 +22,26 @@ class Session:
 
     The core runs it, on the calling thread and without allocating: `step` costs a few microseconds beyond its products.
     Its weights are those of the model when it was made; later training does not reach it. Bits are those of `predict`.
+    For one thread at a time. Arrays have the model's dtype, float32 or float64; what is given is cast to it.
+
+    Args:
+        model: Built if it is not yet; one of sequences, of layers that can step.
+        n: How many streams, at least 1.
+
+    Raises:
+        ValueError: n is below 1, or a layer cannot step; it is named.
+
+    >>> import numpy as np
+    >>> from latchwork.layers import GRU
+    >>> from latchwork.models import Sequential
+    >>> session = Sequential([GRU(4, input_shape=(None, 3))]).session(2)
+    >>> session.step(np.ones((2, 3))).shape
+    (2, 4)
+    >>> kept = session.state
+    >>> first = session.step(np.ones((2, 3)), copy=True)
+    >>> session.state = kept
+    >>> bool((session.step(np.ones((2, 3))) == first).all())
+    True
     """
 
     def __init__(self, model: Sequential, n: int) -> None:
@@ -38,7 +58,10 @@ class Session:
         """y [n, outputs] after one more step x [n, features] of every stream: the last row `predict` would give.
 
         x of one stream or one feature may be flat, [features] or [n]. y is one array that every step writes anew;
-        copy=True gives one of its own. Raises ValueError, the states unchanged, where x does not fit.
+        copy=True gives one of its own.
+
+        Raises:
+            ValueError: x does not fit, or holds a number outside an Embedding's table; the states are unchanged.
         """
         if type(x) is not np.ndarray or x.dtype is not self._dtype or not x.flags.c_contiguous:
             x = as_array(x, "x", self._dtype)
@@ -46,12 +69,20 @@ class Session:
         return y.copy() if copy else y
 
     def reset(self, stream: int | None = None) -> None:
-        """Let all streams, or the one of this number, begin anew: nothing seen, states of zero."""
+        """Let `stream`, or all with None, begin anew: nothing seen, states of zero.
+
+        Raises:
+            ValueError: stream is not within 0 and n - 1.
+        """
         self._core.reset(stream)
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the streams carry, by name ("lstm/h"): copies [n, units]. Set it to go on from there."""
+        """What the streams carry, by name ("lstm/h"): copies [n, units]. Set it to go on from there.
+
+        Raises:
+            ValueError: What is set has other names or shapes; the states are unchanged.
+        """
         return self._core.state()
 
     @state.setter

@@ -24,6 +24,7 @@ BATCH_SIZE = 32  # Keras' default, for training
 # For what no figure depends on; 32 rows at a time were 25 % slower over 4096 x 32 steps of LSTM(50).
 ROWS_AT_ONCE = 256
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
+MEMORY = ("store", "recompute", "checkpoint")
 
 
 class Trainer(Passes):
@@ -86,6 +87,7 @@ class Trainer(Passes):
         initial_epoch: int = 0,
         validation_batch_size: int | None = None,
         on_nonfinite: str = "raise",
+        memory: str = "store",
         **others: Any,
     ) -> History:
         """Train. Everything is checked before anything is changed.
@@ -104,6 +106,9 @@ class Trainer(Passes):
             on_nonfinite: What a loss or gradient that is NaN or infinite does: "raise" ends with FloatingPointError,
                 "stop" ends training, "skip" leaves the batch out, "ignore" goes on; in the first three the weights stay
                 those before the batch.
+            memory: What recurrent layers keep of a batch until its backward pass: "store" every gate of every step,
+                "recompute" or "checkpoint" only some states, from which the rest is made again: a fraction of the
+                memory for about a third more time, the same weights to the bit. See `lw.functional.lstm`.
 
         Returns:
             The `History`: `history.history["loss"]` has the mean over the samples of each epoch, in training.
@@ -124,6 +129,7 @@ class Trainer(Passes):
         batch_size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
         epochs, initial_epoch = as_count(epochs, "epochs", 0), as_count(initial_epoch, "initial_epoch", 0)
         on_nonfinite = resolve("on_nonfinite", on_nonfinite, ON_NONFINITE)
+        memory = resolve("memory", memory, MEMORY)
         if not isinstance(shuffle, bool):
             raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
         x, y = self._pair(x, y, "fit")
@@ -154,6 +160,7 @@ class Trainer(Passes):
             ranges=compiled.begin(self._built(x)),
             shuffle=shuffle,
             on_nonfinite=on_nonfinite,
+            memory=memory,
             hooks=hooks,
             history=history,
             progress=Progress(level, batches.count),
