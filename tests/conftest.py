@@ -16,7 +16,11 @@ hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, de
 hypothesis.settings.register_profile("full", max_examples=400, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("quick")
 
-PEERS = {"peers/test_torch*.py": ("torch", "expecttest")}
+PEERS = {
+    "peers/test_torch*.py": ("torch", "expecttest"),
+    "peers/test_keras_live.py": ("keras", "torch"),
+    "peers/test_keras_training.py": ("keras", "torch"),
+}
 MISSING = {
     files: absent for files, needed in PEERS.items() if (absent := [name for name in needed if find_spec(name) is None])
 }

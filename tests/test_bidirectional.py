@@ -38,11 +38,10 @@ def merged(mode, y, y_back):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("inner", [LSTM, GRU, SimpleRNN])
 def test_follows_keras(inner, mode, masked, sequences):
-    layer = built(
-        Bidirectional(inner(4, return_sequences=sequences, return_state=True), merge_mode=mode, dtype="float64"),
-        None, 3,
-    )  # fmt: skip
-    ahead, back = halves(layer, inner, 4, 3, return_sequences=sequences)
+    """Sequences have 0 at masked steps, and nothing else has, whatever the inner layer says."""
+    pattern = inner(4, return_sequences=sequences, return_state=True, zero_output_for_mask=not sequences)
+    layer = built(Bidirectional(pattern, merge_mode=mode, dtype="float64"), None, 3)
+    ahead, back = halves(layer, inner, 4, 3, return_sequences=sequences, zero_output_for_mask=sequences)
     x = RNG.normal(size=(5, 5, 3))
     count = ahead.state_count
     states = [RNG.normal(size=(5, 4)) for _ in range(2 * count)]

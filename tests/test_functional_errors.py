@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import latchwork as lw
+from latchwork import _core
 from latchwork import functional as F
 
 B, T, I, H = 3, 4, 2, 5
@@ -163,6 +164,39 @@ def test_bad_gradients_change_nothing(name):
         backward(ctx, dy, good, out=(read_only, *out[1:]))
     backward(ctx, dy, good, out=out)  # the context is still good
     assert any((o != 0.5).any() for o in out)
+
+
+@each_call
+def test_what_is_no_array(name):
+    function, backward, (kernel, recurrent_kernel, bias), states = CALLS[name]
+    x = array(B, T, I)
+    given = (kernel, recurrent_kernel, bias)
+    other = "gru" if name == "lstm" else "lstm"
+    packed = _core.RecurrentWeights(other, *CALLS[other][2])
+    for message, call in {
+        "x must be a numpy array or a Ragged, got list": lambda: function(x.tolist(), given),
+        "kernel must be a numpy array, got list": lambda: function(x, (kernel.tolist(), recurrent_kernel, bias)),
+        "bias must be a numpy array or None, got float": lambda: function(x, (kernel, recurrent_kernel, 0.5)),
+        r"state\[0\] must be a numpy array, got int": lambda: function(x, given, (0,) * states),
+        f"params must be weights of '.*', got weights of '{other}'": lambda: function(x, packed),
+        "ctx must be the context of a training call": lambda: backward(None, array(B, T, H)),
+        "dy must be a numpy array, a Ragged or None, got list": lambda: backward(
+            function(x, given)[2], array(B, T, H).tolist()
+        ),
+        "dy must have the lengths of y": lambda: backward(
+            function(lw.Ragged(array(6, I), [0, 2, 6]), given)[2], lw.Ragged(array(6, H), [0, 4, 6])
+        ),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@each_call
+def test_a_context_serves_one_backward(name):
+    ctx, backward, _, _ = contexts(name)
+    backward(ctx, array(B, T, H))
+    with pytest.raises(ValueError, match="ctx has been used: a context serves one backward"):
+        backward(ctx, array(B, T, H))
 
 
 def test_context_of_another_cell():

@@ -218,6 +218,12 @@ def test_time_distributed_dropout_and_embedding():
     assert sorted(set(y.ravel().tolist())) == [0.0, 2.0]
 
 
+def backward_of(layer, x_shape, dy_shape):
+    _, ctx = layer.forward(np.ones(x_shape))
+    assert layer.backward(ctx, None, need_dx=False) is None
+    return layer.backward(ctx, np.ones(dy_shape))
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [
@@ -239,6 +245,12 @@ def test_time_distributed_dropout_and_embedding():
         (lambda: Flatten()(lw.Ragged(np.ones((4, 2)), [0, 4])), "flatten: x must be an array, got a Ragged"),
         (lambda: Flatten(data_format="channels_first"), "Flatten: data_format must be None"),
         (lambda: RepeatVector(0), "RepeatVector: n must be a whole number of at least 1, got 0"),
+        (lambda: backward_of(Flatten(), (2, 3, 4), (2, 11)), r"flatten: dy must be \(2, 12\), got \(2, 11\)"),
+        (
+            lambda: backward_of(RepeatVector(2), (3, 4), (3, 1, 4)),
+            r"repeat_vector: dy must be \(3, 2, 4\), got \(3, 1, 4\)",
+        ),
+        (lambda: RepeatVector(2)(lw.Ragged(np.ones((4, 2)), [0, 4])), r"repeat_vector: x must be an array \(B, F\)"),
         (lambda: RepeatVector(2)(np.ones((2, 3, 4))), r"repeat_vector: x must be \(B, F\), got \(B, 3, 4\)"),
         (
             lambda: TimeDistributed(Dense(3, dtype="float64"), dtype="float32"),

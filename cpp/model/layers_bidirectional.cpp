@@ -37,6 +37,7 @@ Half<T> read_half(const Origin& around, const char* field) {
   if (half.reading.reversed != (std::string(field) == "backward_layer"))
     fields.fail("go_backwards", half.reading.reversed ? "false" : "true", {half.reading.reversed});
   half.reading.align = half.reading.reversed;
+  if (half.reading.sequences) half.reading.hold = false;  // "the last output" would be another step's in each half
   fields.done();
   return half;
 }

@@ -55,7 +55,7 @@ class Call:
     Args:
         cell: "lstm", "gru", "gru_reset_before" or "elman".
         x, params, state: as in `lstm`, `gru` or `rnn`, shapes and dtype included.
-        lengths, time_major, reverse, return_sequences, mask, hold, align, out: as in `lstm`.
+        lengths, time_major, reverse, return_sequences, mask, hold, align, out, memory: as in `lstm`.
         activation, recurrent_activation: as in `lstm`; "elman" has no gates.
 
     >>> one = np.ones((1, 4))

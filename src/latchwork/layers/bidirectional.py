@@ -36,8 +36,9 @@ class Bidirectional(SequenceLayer, Wrapper):
 
     States are the forward layer's, then the backward layer's, in `initial_state` as in what return_state returns:
     [y, *states], with merge_mode None [y, y_backwards, *states]. Without return_sequences y is of the last step of each
-    direction. Masks and `lw.Ragged` as in the layer. Both directions run at once, on threads of their own where that is
-    faster; a cell in Python runs one direction after the other.
+    direction. Masks and `lw.Ragged` as in the layer, but y of sequences is 0 at masked steps whatever the layer's
+    zero_output_for_mask: "the last output" would be another step's in each half. Both directions run at once, on
+    threads of their own where that is faster; a cell in Python runs one direction after the other.
     Variables: "bidirectional/forward_lstm/kernel", ..., "bidirectional/backward_lstm/kernel", ...
 
     Args:
@@ -71,7 +72,7 @@ class Bidirectional(SequenceLayer, Wrapper):
         back = layer if backward_layer is None else backward_layer
         if layer.go_backwards or (backward_layer is not None and not backward_layer.go_backwards):
             raise ValueError("Bidirectional: layer must go forwards and backward_layer have go_backwards=True")
-        for name in ("return_sequences", "return_state", "stateful", "zero_output_for_mask"):
+        for name in ("return_sequences", "return_state", "stateful"):
             if getattr(layer, name) != getattr(back, name):
                 raise ValueError(f"Bidirectional: {name} must be the same in layer and backward_layer")
         if merge_mode in ("sum", "mul", "ave") and layer.units != back.units:

@@ -119,10 +119,11 @@ class Recurrent(SequenceLayer):
 
     def _half(self, name: str, align: bool) -> Any:
         """A new layer of this configuration for Bidirectional; align: it reads backwards, and each output lies where
-        its input does."""
+        its input does. As in Keras, sequences have 0 at masked steps."""
         layer = self.copied()
         layer.name, layer.go_backwards, layer.input_shape = name, align, None
-        layer._options = {**self._options, "reverse": align, "align": align}
+        layer.zero_output_for_mask = zero = self.return_sequences
+        layer._options = {**self._options, "reverse": align, "align": align, "hold": not zero}
         return layer
 
     # ---- building -----------------------------------------------------------------------------------------------

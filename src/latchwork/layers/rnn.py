@@ -91,6 +91,7 @@ class RNN(SequenceLayer, Wrapper):
         """See `Recurrent._half`."""
         layer = self.copied()
         layer.name, layer.go_backwards, layer.input_shape, layer.cell = name, align, None, layer.inner[0]
+        layer.zero_output_for_mask = self.return_sequences
         layer._prepare(align)
         return layer
 

@@ -1,0 +1,171 @@
+"""Losses, optimizers and whole training steps beside Keras on torch, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latchwork import losses, optimizers
+from latchwork.models import Sequential
+from peers.keras_adapter import IGNORED, here, in_keras, keras, numbers, of, share_weights, tensor
+
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED]
+
+FLAGS, SEEDS = st.booleans(), st.integers(0, 2**32 - 1)
+RATES = st.floats(1e-4, 0.5)
+
+
+@st.composite
+def loss_settings(draw):
+    kind = draw(
+        st.sampled_from(
+            [
+                "MeanSquaredError",
+                "MeanAbsoluteError",
+                "Huber",
+                "BinaryCrossentropy",
+                "CategoricalCrossentropy",
+                "SparseCategoricalCrossentropy",
+            ]
+        )
+    )
+    settings = {}
+    if kind == "Huber":
+        settings["delta"] = draw(st.floats(0.05, 3))
+    if "Crossentropy" in kind:
+        settings["from_logits"] = draw(FLAGS)
+    if kind in ("BinaryCrossentropy", "CategoricalCrossentropy"):
+        settings["label_smoothing"] = draw(st.sampled_from([0.0, 0.1, 0.5]))
+    return kind, settings
+
+
+def targets_and_outputs(kind, settings, shape, rng):
+    """Random ones that fit the loss; a fifth of the probabilities are 0 or 1, which both libraries clip."""
+    y_pred = 3 * rng.normal(size=shape)
+    if settings.get("from_logits") is False:
+        y_pred = rng.random(shape)
+        y_pred = np.where(rng.random(shape) < 0.2, y_pred.round(), y_pred)
+        if "Categorical" in kind:
+            y_pred[..., 0] += 0.1  # a row must have a sum
+    if kind == "SparseCategoricalCrossentropy":
+        return rng.integers(0, shape[-1], shape[:-1]), y_pred
+    return (rng.random(shape) if "Crossentropy" in kind else rng.normal(size=shape)), y_pred
+
+
+@given(loss_settings(), st.integers(1, 6), st.integers(0, 4), st.integers(2, 5), SEEDS)
+def test_losses(drawn, batch, steps, classes, seed):
+    """Value and gradient; outputs [B, C] and [B, T, C]."""
+    kind, settings = drawn
+    shape = (batch, steps, classes) if steps else (batch, classes)
+    y_true, y_pred = targets_and_outputs(kind, settings, shape, np.random.default_rng(seed))
+    leaf = tensor(y_pred)
+    theirs = getattr(keras.losses, kind)(**settings)(torch.tensor(y_true), leaf)
+    total, count, gradient = getattr(losses, kind)(**settings).value_and_grad(y_true, y_pred)
+    np.testing.assert_allclose(total / count, theirs.item(), rtol=1e-12)
+    wanted = numbers(torch.autograd.grad(theirs, leaf)[0])
+    # 1 / p of a clipped p near 1e-7 comes to 1e7 and more: digits are those of the largest gradient.
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-12, atol=1e-12 * max(1.0, abs(wanted).max()))
+
+
+@st.composite
+def optimizer_settings(draw):
+    kind = draw(st.sampled_from(["SGD", "RMSprop", "Adam", "AdamW"]))
+    settings = {"learning_rate": draw(RATES)}
+    if draw(FLAGS):
+        settings["weight_decay"] = draw(st.floats(1e-4, 0.2))
+    if draw(FLAGS):
+        settings[draw(st.sampled_from(["clipnorm", "clipvalue", "global_clipnorm"]))] = draw(st.floats(0.05, 3))
+    if kind == "SGD":
+        settings |= {"momentum": draw(st.sampled_from([0.0, 0.5, 0.9])), "nesterov": draw(FLAGS)}
+    elif kind == "RMSprop":
+        settings |= {"rho": draw(st.floats(0.3, 0.99)), "momentum": draw(st.sampled_from([0.0, 0.5, 0.9]))}
+        settings |= {"epsilon": draw(st.floats(1e-8, 1e-2)), "centered": draw(FLAGS)}
+    else:
+        settings |= {"beta_1": draw(st.floats(0.3, 0.99)), "beta_2": draw(st.floats(0.3, 0.9999))}
+        settings |= {"epsilon": draw(st.floats(1e-8, 1e-2)), "amsgrad": draw(FLAGS)}
+    return kind, settings
+
+
+@given(optimizer_settings(), SEEDS)
+def test_optimizers(drawn, seed):
+    """Ten steps with the same gradients on two variables."""
+    kind, settings = drawn
+    rng = np.random.default_rng(seed)
+    shapes = [(3, 2), (4,)]
+    first = [rng.normal(size=shape) for shape in shapes]
+    variables = [keras.Variable(value, dtype="float64") for value in first]
+    theirs = getattr(keras.optimizers, kind)(**settings)
+    theirs.build(variables)
+    ours = getattr(optimizers, kind)(**settings)
+    params = np.concatenate([value.ravel() for value in first])
+    for step in range(10):
+        gradients = [rng.normal(size=shape) * 2 for shape in shapes]
+        theirs.apply([torch.tensor(g) for g in gradients], variables)
+        ours.apply(params, np.concatenate([g.ravel() for g in gradients]), [(0, 6, "a"), (6, 10, "b")])
+        wanted = np.concatenate([numbers(v.value).ravel() for v in variables])
+        np.testing.assert_allclose(params, wanted, rtol=1e-12, atol=1e-12, err_msg=f"step {step}")
+
+
+def _rows():
+    """Models of the tutorials: masks, tokens, both directions. Keras on torch cannot train stateful layers."""
+    lstm = of("LSTM", units=4, return_sequences=True)
+    return {
+        "forecast": ([of("LSTM", units=5), of("Dense", units=1)], "mean_squared_error", {}),
+        "two layers": ([lstm, of("GRU", units=3), of("Dense", units=2)], "mean_absolute_error", {}),
+        "masked": ([of("Masking"), lstm, of("SimpleRNN", units=3), of("Dense", units=1)], "huber", {"gaps": True}),
+        "sentiment": (
+            [
+                of("Embedding", input_dim=6, output_dim=3, mask_zero=True),
+                of("Bidirectional", layer=of("GRU", units=3, return_sequences=True), merge_mode="sum"),
+                of("LSTM", units=3),
+                of("Dense", units=1, activation="sigmoid"),
+            ],
+            "binary_crossentropy",
+            {"tokens": True},
+        ),
+        "tagger": (
+            [
+                of("Embedding", input_dim=6, output_dim=3, mask_zero=True),
+                of("Bidirectional", layer=of("LSTM", units=3, return_sequences=True)),
+                of("TimeDistributed", layer=of("Dense", units=4, activation="softmax")),
+            ],
+            "sparse_categorical_crossentropy",
+            {"tokens": True},
+        ),
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "RMSprop", "Adam"])
+@pytest.mark.parametrize("name", list(_rows()))
+def test_ten_steps_of_training(name, optimizer):
+    """train_on_batch with Keras' defaults but for a larger step: losses on the way, all weights in the end.
+
+    A difference of 1e-16 in a gradient g leaves Adam and RMSprop as one of 1e-16 / sqrt(g^2 + 1e-7) or more: 1e-9.
+    """
+    row, loss, data = _rows()[name]
+    rng = np.random.default_rng(5)
+    B, T = 6, 5
+    theirs = keras.Sequential([keras.Input(batch_shape=(B, T) if data.get("tokens") else (B, T, 2))])
+    for layer in row:
+        theirs.add(in_keras(layer))
+    ours = Sequential([here(layer) for layer in row])
+    ours.build((None, T) if data.get("tokens") else (None, T, 2))
+    share_weights(ours, theirs, rng)
+    theirs.compile(getattr(keras.optimizers, optimizer)(0.05), loss, jit_compile=False)
+    ours.compile(getattr(optimizers, optimizer)(0.05), loss)
+    for step in range(10):
+        x = rng.integers(0, 6, (B, T)) if data.get("tokens") else rng.normal(size=(B, T, 2))
+        x[:, 0] = 1  # a row without a real step has no output to learn from
+        if data.get("gaps"):
+            x[rng.random((B, T)) < 0.3] = 0
+        shape = theirs.output_shape
+        if loss == "sparse_categorical_crossentropy":
+            y = rng.integers(0, shape[-1], shape[:-1])
+        else:
+            y = rng.integers(0, 2, shape) if loss == "binary_crossentropy" else rng.normal(size=shape)
+        wanted = theirs.train_on_batch(x, y)
+        theirs.reset_metrics()
+        np.testing.assert_allclose(ours.train_on_batch(x, y), float(wanted), rtol=1e-9, err_msg=f"step {step}")
+    for ours_w, theirs_w in zip(ours.get_weights(), theirs.weights, strict=True):
+        np.testing.assert_allclose(ours_w, numbers(theirs_w.value), rtol=1e-9, atol=1e-9)
