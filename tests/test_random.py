@@ -151,6 +151,16 @@ def test_dropout_and_its_gradient():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_dropped_element_is_zero_whatever_it_was(dtype):
+    """Not 0 * x, which is -0, or NaN for infinity; what is kept keeps what it was."""
+    x = np.resize(np.array([-2.0, np.inf, -np.inf, np.nan], dtype), (20, 20))
+    y, kept = random.dropout(x, 0.5, seed=1, step=0, layer=0)
+    for values in (y, random.dropout_backward(x, kept)):
+        assert_bits(values[kept == 0], np.zeros(np.count_nonzero(kept == 0), dtype))
+        np.testing.assert_array_equal(values[kept != 0], x[kept != 0] * 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dropout_is_one_answer(dtype):
     x = np.random.default_rng(0).normal(size=(64, 10, 37)).astype(dtype)
     wanted = random.dropout(x, 0.3, seed=1, step=2, layer=3)

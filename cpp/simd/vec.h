@@ -40,11 +40,7 @@ struct Vec;
 // a + kExponentShift<T> rounds |a| < 2^22 (2^51) to the nearest integer n, ties to even, and holds n plus the exponent
 // bias in its lowest bits: the sum of both worlds, n = t - kExponentShift and 2^n = shift_to_exponent(t).
 template <class T>
-constexpr T kExponentShift = 0;
-template <>
-constexpr float kExponentShift<float> = 0x1.8p23f + 127;
-template <>
-constexpr double kExponentShift<double> = 0x1.8p52 + 1023;
+constexpr T kExponentShift = sizeof(T) == 4 ? T(0x1.8p23 + 127) : T(0x1.8p52 + 1023);
 }  // namespace latchwork::LATCHWORK_ISA
 
 #include LATCHWORK_VEC_HEADER
