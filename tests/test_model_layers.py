@@ -82,7 +82,10 @@ def test_ragged_sequences(name, path):
     assert name not in NOT_RAGGED
 
 
-@pytest.mark.parametrize("name", ["Masking passes by", "RNN of a stack", "Masking, zeros at each step"])
+@pytest.mark.parametrize(
+    "name",
+    ["Masking passes by", "RNN of a stack", "Bidirectional of three cells and one", "Masking, zeros at each step"],
+)
 def test_more_rows_than_run_at_once(name, path):
     model, x = example(name)
     x = np.concatenate([x] * 5)[:300]
@@ -116,13 +119,13 @@ def random_layers(rng):
             lambda: LSTM(units(), **options),
             lambda: GRU(units(), reset_after=flag(), **options),
             lambda: SimpleRNN(units(), "relu", **options),
+            lambda: RNN([cell() for _ in range(rng.integers(1, 4))], **options),
         )
 
     def recurrent(sequences):
         options = {"return_sequences": sequences, "zero_output_for_mask": flag()}
         return pick(
             lambda: plain(go_backwards=flag(), **options),
-            lambda: RNN([cell() for _ in range(rng.integers(1, 4))], go_backwards=flag(), **options),
             lambda: Bidirectional(plain(**options), rng.choice(["concat", "sum", "mul", "ave"]).item()),
             lambda: Bidirectional(plain(**options), backward_layer=plain(go_backwards=True, **options)),
         )
