@@ -91,12 +91,12 @@ def test_predicting_and_stepping(tmp_path):
     path = tmp_path / "m.safetensors"
     model.save(path)
     loaded = _core.Model(bytes(path))
-    streams = loaded.streams(2)
+    session = model.session(2)
     at_once = X[:, 0].copy()
 
     def step(number):
         loaded.predict(X)
-        loaded.step(streams, at_once)
+        session.step(at_once)
         if number % 10 == 0:
             model.predict(X)
             _core.Model(bytes(path))

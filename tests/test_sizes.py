@@ -59,10 +59,10 @@ def test_more_than_there_is(n):
 def test_arrays_around_2_31(n):
     """Their shapes pass; that they have one element only is noticed before it is read."""
     weights = _core.RecurrentWeights("elman", np.ones((3, 2), np.float32), np.ones((2, 2), np.float32), None)
-    rest = ([], None, None, False, False, "tanh", "tanh", True, True)
+    rest = ([], None, None, False, False, "tanh", "tanh", True, None, False, False, None, "store")
     for x in (huge(1, n, 3), huge(n, 1, 3)):
         with pytest.raises(ValueError, match="x must be C-contiguous"):
-            _core.recurrent_forward(weights, x, *rest)
+            _core.recurrent_forward([(weights, x, *rest)], True)
     with pytest.raises(ValueError, match="kernel must be C-contiguous"):
         _core.RecurrentWeights("dense", huge(1, n), None, None)
     with pytest.raises(ValueError, match="a must be C-contiguous"):
@@ -107,9 +107,7 @@ def test_layers_of_many_units(units):
 
 
 @pytest.mark.parametrize("batch", [2**62, 2**63 - 1])
-def test_streams_of_a_loaded_model(batch, tmp_path):
+def test_streams_of_a_session(batch):
     model = lw.models.Sequential([lw.layers.Input((4, 3)), lw.layers.LSTM(5)])
-    model.build()
-    model.save(tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match="batch"):
-        _core.Model(bytes(tmp_path / "m.safetensors")).streams(batch)
+    with pytest.raises(ValueError, match="streams"):
+        model.session(batch)

@@ -58,14 +58,19 @@ def test_arrays_that_overlap():
     """What a call writes may not be what it reads: the answer would hang on the order of its work."""
     whole = np.full(400, 0.25, np.float32)
     weights = _core.RecurrentWeights("elman", np.ones((4, 4), np.float32), np.ones((4, 4), np.float32), None)
-    rest = ([None], None, None, False, False, "tanh", "tanh", True, True)
+    rest = ([None], None, None, False, False, "tanh", "tanh", True, None, False, False)
+
+    def forward(out):
+        [(_, _, ctx)] = _core.recurrent_forward([(weights, x, *rest, out, "store")], True)
+        return ctx
+
     x = whole[:40].reshape(2, 5, 4)
     with pytest.raises(ValueError, match="out must not share memory with x"):
-        _core.recurrent_forward(weights, x, *rest, out=whole[10:50].reshape(2, 5, 4))
-    _, _, ctx = _core.recurrent_forward(weights, x, *rest, out=whole[40:80].reshape(2, 5, 4))
+        forward(whole[10:50].reshape(2, 5, 4))
+    ctx = forward(whole[40:80].reshape(2, 5, 4))
     kernel, recurrent = whole[100:116].reshape(4, 4), whole[110:126].reshape(4, 4)
     with pytest.raises(ValueError, match=r"out\[1\] .* must not share memory"):
-        _core.recurrent_backward(ctx, None, [], True, True, [kernel, recurrent, None])
+        _core.recurrent_backward([(ctx, None, [], True, True, [kernel, recurrent, None])])
     params = whole[:50]
     for grads in (whole[:50], whole[49:99]):
         with pytest.raises(ValueError, match="params must not share memory with grads"):

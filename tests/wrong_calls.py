@@ -23,7 +23,7 @@ from latchwork.ragged import Ragged
 MODEL = str(Path(__file__).parent / "cpp" / "data" / "model.safetensors").encode()
 ALLOWED = (ValueError, TypeError, MemoryError, OverflowError, OSError)
 SECONDS = 60  # that a call may take; all are small
-MADE_BY_OTHERS = ("Context", "Streams")  # classes without a constructor
+MADE_BY_OTHERS = ("Context",)  # classes without a constructor
 GUARD = 64  # elements around an array that nobody may write
 
 
@@ -46,6 +46,11 @@ def of_call(run, **arguments):
     return run, arguments
 
 
+def one_forward(*, training, **call):
+    [result] = _core.recurrent_forward([tuple(call.values())], training)
+    return result
+
+
 def forward(**changed):
     arguments = {
         "weights": weights(),
@@ -63,8 +68,15 @@ def forward(**changed):
         "hold": False,
         "align": False,
         "out": array(2, 4, 5),
+        "memory": "recompute",
     }
-    return _core.recurrent_forward, arguments | changed
+    return one_forward, arguments | changed
+
+
+def several_given():
+    _, call = forward()
+    training = call.pop("training")
+    return of_call(_core.recurrent_forward, calls=[tuple(call.values()), tuple(call.values())], training=training)
 
 
 def masked_forward():
@@ -83,7 +95,7 @@ def context(**changed):
 def backward():
     gradients = [array(3, 20), array(5, 20), array(20)]
     return of_call(
-        _core.recurrent_backward,
+        lambda **call: _core.recurrent_backward([tuple(call.values())]),
         ctx=context(),
         dy=array(2, 4, 5),
         dstate=[array(2, 5), array(2, 5)],
@@ -107,9 +119,27 @@ def model():
     return _core.Model(MODEL)
 
 
-def step_of_model():
-    made = model()
-    return of_call(made.step, streams=made.streams(2), x=array(2, 2))
+def session(**changed):
+    lstm = {"class": "LSTM", "name": "lstm", "trainable": True, "units": 5, "activation": "tanh", "use_bias": True}
+    lstm |= {"recurrent_activation": "sigmoid", "return_sequences": False, "return_state": False}
+    lstm |= {"go_backwards": False, "stateful": False, "zero_output_for_mask": False}
+    arguments = {
+        "description": {
+            "class": "Sequential",
+            "name": "small",
+            "dtype": "float32",
+            "input_shape": [None, 3],
+            "layers": [lstm],
+        },
+        "weights": [("lstm/kernel", array(3, 20)), ("lstm/recurrent_kernel", array(5, 20)), ("lstm/bias", array(20))],
+        "streams": 2,
+    }
+    return _core.Session, arguments | changed
+
+
+def made_session():
+    run, arguments = session()
+    return run(**arguments)
 
 
 def attribute(make, name):
@@ -158,10 +188,15 @@ CORE = {
     },
     **{
         f"Context.{name}": [attribute(context, name)]
-        for name in ("consumed", "sequences", "y_shape", "states", "offsets", "cell")
+        for name in ("consumed", "sequences", "y_shape", "states", "offsets", "cell", "kept_bytes")
     },
-    "recurrent_forward": [forward, masked_forward, ragged_forward],
-    "recurrent_backward": [backward],
+    "recurrent_forward": [
+        forward,
+        masked_forward,
+        ragged_forward,
+        several_given,
+    ],
+    "recurrent_backward": [backward, lambda: of_call(_core.recurrent_backward, calls=[])],
     "empty": [lambda: of_call(_core.empty, shape=[2, 3], float64=True)],
     "gather_rows": [lambda: of_call(_core.gather_rows, table=array(4, 5), numbers=labels(2, 3))],
     "scatter_add_rows": [
@@ -170,6 +205,10 @@ CORE = {
     "legal_plans": [
         lambda: of_call(_core.legal_plans, cell="gru", float64=False, batch=3, steps=4, input=5, hidden=6, threads=2)
     ],
+    "plan_costs": [
+        lambda: of_call(_core.plan_costs, cell="gru", float64=False, batch=3, steps=4, input=5, hidden=6, threads=2)
+    ],
+    "nanoseconds": [lambda: of_call(_core.nanoseconds)],
     "force_plan": [lambda: of_call(_core.force_plan, plan=(1, "rows", 5, 3))],
     "unary": [lambda: of_call(_core.unary, name="exp", x=array(3, 4))],
     "activation": [lambda: of_call(_core.activation, name="tanh", x=array(3, 4))],
@@ -233,6 +272,7 @@ CORE = {
     "sum_squares": [lambda: of_call(_core.sum_squares, a=array(9))],
     "all_finite": [lambda: of_call(_core.all_finite, a=array(9))],
     "mean_std": [lambda: of_call(_core.mean_std, a=array(9, 2))],
+    "merge": [lambda: of_call(_core.merge, name="ave", a=array(3, 4), b=array(3, 4))],
     "softmax": [lambda: of_call(_core.softmax, x=array(3, 4))],
     "softmax_backward": [lambda: of_call(_core.softmax_backward, y=array(3, 4), dy=array(3, 4))],
     "philox": [lambda: of_call(_core.philox, key=1, counter=[1, 2, 3, 4])],
@@ -274,12 +314,16 @@ CORE = {
     ],
     "json_text": [lambda: of_call(_core.json_text, value={"a": [1, 2.5, None, True, "b"]})],
     "parse_json": [lambda: of_call(_core.parse_json, text='{"a": [1, 2.5, null, true, "b"]}')],
-    "Streams.steps": [attribute(lambda: model().streams(2), "steps")],
-    "Streams.reset": [method(lambda: model().streams(2), "reset")],
+    "Session": [session],
+    "Session.step": [method(made_session, "step", x=array(2, 3))],
+    "Session.reset": [method(made_session, "reset", stream=1)],
+    "Session.state": [method(made_session, "state")],
+    "Session.set_state": [method(made_session, "set_state", states=[array(2, 5), array(2, 5)])],
     "Model": [lambda: of_call(_core.Model, path=MODEL)],
-    "Model.predict": [lambda: of_call(lambda x: model().predict(x), x=array(2, 4, 2))],
-    "Model.streams": [method(model, "streams", batch=2)],
-    "Model.step": [step_of_model],
+    "Model.predict": [
+        method(model, "predict", x=array(2, 4, 2)),
+        method(model, "predict", x=array(6, 2), lengths=[4, 0, 2]),
+    ],
 }
 
 STATES = {"lstm": 2, "gru": 1, "rnn": 1}
@@ -304,6 +348,7 @@ def functional_forward(name):
             "hold": False,
             "align": True,
             "out": None,
+            "memory": "store",
         }
         return getattr(F, name), arguments
 
@@ -330,6 +375,21 @@ def functional_backward(name):
     return recipe
 
 
+def several_forward():
+    _, arguments = functional_forward("lstm")()
+    arguments = {"calls": 2, **arguments}
+
+    def run(*, calls, training, **call):
+        return F.forward([F.Call("lstm", **call)] * calls, training=training)
+
+    return run, arguments
+
+
+def several_backward():
+    _, arguments = functional_backward("lstm")()
+    return lambda **call: F.backward([F.BackwardCall(**call)]), arguments
+
+
 def dense():
     return of_call(F.dense, x=array(2, 4, 3), params=(array(3, 5), array(5)), activation="tanh", training=True)
 
@@ -342,6 +402,8 @@ def dense_backward():
 FUNCTIONAL = {
     **{name: [functional_forward(name), functional_ragged(name)] for name in GATES},
     **{f"{name}_backward": [functional_backward(name)] for name in GATES},
+    "forward": [several_forward],
+    "backward": [several_backward],
     "dense": [dense],
     "dense_backward": [dense_backward],
 }

@@ -120,7 +120,6 @@ void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
   const std::vector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
   for (Index row = 0; row < rows; row += kRowsAtOnce) {
     const Index count = std::min(kRowsAtOnce, rows - row);
-    if (poll_.leaving(count * product->terms * (units_.end - units_.first))) return;
     PanelList<T> panels(kernels_, {.rows = count,
                                    .init_stride = out.stride,
                                    .segments = chain.data(),
@@ -130,8 +129,11 @@ void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
     for (Index panel = 0; panel * layout_.panel_columns < product->columns; ++panel) {
       const Index width = layout_.panel_width(product->columns, panel);
       T* const columns = out.data + row * out.stride + panel * layout_.panel_columns;
-      if (panel >= blocks_.first && panel < blocks_.end)
+      if (panel >= blocks_.first && panel < blocks_.end) {
+        if (poll_.leaving(count * product->terms * width)) return;
         panels.add(width, out.stride, {chained ? columns : nullptr, weights, columns});
+        if (count > kernels_.tile_rows) panels.run();  // enough work to look up after each
+      }
       weights += product->terms * width;
     }
     panels.run();
