@@ -1,13 +1,45 @@
 // The C ABI called in any order with any arguments that its contract allows, and many that it does not: a status and a
 // text, never a crash; nothing written where a call fails. Each byte or few of the input are a call or its arguments.
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "latchwork/c.h"
+
+namespace {
+
+// The address sanitizer's own operator new ends the process where there is no memory; these throw, as they must.
+constexpr std::size_t kMostBytes = std::size_t{1} << 28;
+
+void* try_allocate(std::size_t bytes, std::size_t alignment) noexcept {
+  return bytes > kMostBytes ? nullptr : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+
+void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+  void* const memory = try_allocate(bytes, alignment);
+  return memory ? memory : throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return allocate(bytes); }
+void* operator new[](std::size_t bytes) { return allocate(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) { return allocate(bytes, std::size_t(alignment)); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return try_allocate(bytes, alignof(std::max_align_t));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -139,7 +171,6 @@ class World {
 
 void World::start(Streams& streams, const Model& model, std::int64_t batch) {
   free(streams);
-  if (batch > 5 && batch < std::int64_t{1} << 61) return;  // without memory the address sanitizer ends the process
   const bool made = ok(latchwork_streams_new(model.handle, batch, &streams.handle));
   must(made == (streams.handle != nullptr), "streams or an error");
   if (!made) return;
