@@ -30,7 +30,7 @@ def _bars(axes: Axes, found: list[Figures], values: list[float], title: str) -> 
         axes.annotate(f"{value:.1f}", (value, place), (3 if value >= 1 else -3, 0), textcoords="offset points",
                       va="center", ha="left" if value >= 1 else "right", fontsize=7, color="#444444")  # fmt: skip
     axes.set_xscale("log", base=2)
-    axes.set_xlim(min(0.7, *values) * 0.7, max(2, *values) * 1.35)
+    axes.set_xlim(min(values) * 0.7 if min(values) < 1 else 0.95, max(2, *values) * 1.35)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}x"))
     axes.axvline(1, color="#222222", linewidth=0.8)
     axes.set_title(title, fontsize=9, loc="left")

@@ -66,7 +66,7 @@ def sweep(worker: Worker, name: str, threads: int, seconds: float) -> str:
 
 def cost(row: Row, threads: int) -> float:
     """Of a forward call, in multiply-adds of one core at its peak, by the plan's cost table."""
-    return _core.plan_cost(row.cell, row.B, row.T, row.I, row.H, threads)
+    return _core.plan_costs(row.cell, False, row.B, row.T, row.I, row.H, threads)[-1]
 
 
 def thread_table(worker: Worker, most: int, seconds: float) -> str:

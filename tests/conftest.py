@@ -43,3 +43,9 @@ def _same_processor_after_as_before():
     yield
     _core.use_isa(before[0])
     _core.set_num_threads(before[1])
+
+
+@pytest.fixture
+def thorough(pytestconfig):
+    """Whether this is .ci/full's run, which has the time for everything."""
+    return pytestconfig.getoption("--hypothesis-profile") == "full"

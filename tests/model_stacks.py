@@ -112,6 +112,27 @@ STACKS = {
         ),
     ],
     "Bidirectional, silent": lambda: [Masking(), Bidirectional(LSTM(4, zero_output_for_mask=True, stateful=True))],
+    "Bidirectional of cells": lambda: [
+        Bidirectional(RNN(LSTMCell(5, "softsign"), return_sequences=True)),
+        Bidirectional(RNN(GRUCell(4, reset_after=False), name="inner"), "ave"),
+    ],
+    "Bidirectional of stacks": lambda: [
+        Masking(),
+        Bidirectional(RNN([LSTMCell(3), GRUCell(18)], return_sequences=True, stateful=True)),
+        Bidirectional(RNN(StackedRNNCells([StackedRNNCells([GRUCell(3)]), LSTMCell(4)], name="s")), "mul"),
+    ],
+    "Bidirectional of stacks, sum": lambda: [
+        Masking(),
+        Bidirectional(RNN([SimpleRNNCell(3), SimpleRNNCell(4)], return_sequences=True, trainable=False), "sum"),
+    ],
+    "Bidirectional of three cells and one": lambda: [
+        Masking(),
+        Bidirectional(
+            RNN([GRUCell(3), LSTMCell(17), GRUCell(5)], return_sequences=True),
+            backward_layer=LSTM(4, return_sequences=True, go_backwards=True),
+        ),
+        Bidirectional(GRU(3), backward_layer=RNN([LSTMCell(3), GRUCell(2)], go_backwards=True)),
+    ],
     "RNN": lambda: [RNN(LSTMCell(5, use_bias=False), return_sequences=True), RNN(SimpleRNNCell(4, "relu"))],
     "RNN of a stack": lambda: [RNN([GRUCell(5), LSTMCell(3, name="top"), GRUCell(2, reset_after=False)])],
     "RNN backwards": lambda: [

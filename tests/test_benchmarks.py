@@ -148,9 +148,9 @@ def test_results_that_differ_are_noticed():
 
 
 def test_the_cost_table_shares_work_where_it_pays():
-    large, small = ("lstm", 64, 100, 128, 128), ("lstm", 1, 1, 8, 8)
-    costs = [_core.plan_cost(*large, threads) for threads in (1, 2, 4, 8)]
+    costs = _core.plan_costs("lstm", False, 64, 100, 128, 128, 8)
+    assert len(costs) == 8
     assert costs == sorted(costs, reverse=True)
     assert costs[0] > 64 * 100 * 256 * 512  # multiply-adds, and the gates
     assert costs[0] / costs[1] == pytest.approx(2, rel=0.05)
-    assert _core.plan_cost(*small, 8) == _core.plan_cost(*small, 1)
+    assert len(set(_core.plan_costs("lstm", False, 1, 1, 8, 8, 8))) == 1

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import latchwork as lw
+from latchwork import _core
 from latchwork.layers import GRU, LSTM, Bidirectional, Dense, Masking, SimpleRNN
 from latchwork.models import Sequential
 from layer_checks import assert_same, built, check_gradients
+from model_stacks import in_cpp
 
 RNG = np.random.default_rng(3)
 MODES = ["concat", "sum", "mul", "ave", None]
@@ -186,3 +188,57 @@ def bidirectional(**options):
 def test_bad_input(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+def tiny_halves(mode, dtype):
+    """A model of x -> a x both ways, merged, and weights a, b of whose outputs at x = 1 the merged is subnormal."""
+    tiny = float(np.finfo(dtype).tiny)
+    a, b = {"sum": (1.5 * tiny, -1.25 * tiny), "mul": (tiny**0.5, tiny**0.5 / 2), "ave": (1.5 * tiny, 0)}[mode]
+    half = SimpleRNN(1, None, use_bias=False, return_sequences=True)
+    model = Sequential([Bidirectional(half, mode, input_shape=(20_000, 1))], dtype=dtype)
+    model.set_weights([np.full((1, 1), weight) for weight in (a, 0, b, 0)])
+    return model, a, b
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", ["sum", "mul", "ave"])
+def test_merging_flushes_subnormal_numbers(mode, dtype, tmp_path):
+    """As the kernels do, in Python and in C++; numpy keeps them."""
+    model, a, b = tiny_halves(mode, dtype)
+    x = np.ones((2, 20_000, 1), dtype)
+    assert 0 < merged(mode, *np.array([a, b], dtype)) < np.finfo(dtype).tiny
+    model.save(tmp_path / "m.safetensors")
+    for y in (model.predict(x), model.layers[0](x), in_cpp(tmp_path / "m.safetensors", x)):
+        assert_same(y, np.zeros_like(x))
+
+
+def test_gradients_of_merging_flush_subnormal_numbers():
+    tiny = np.finfo(np.float64).tiny
+    for mode, y in (("mul", 0.75), ("ave", 0)):
+        layer = built(Bidirectional(SimpleRNN(1), mode, dtype="float64"), None, 1)
+        dy = np.full((3, 1), 1.25 * tiny)
+        outputs = (np.full_like(dy, y), np.full_like(dy, y))
+        for grad in layer._merge_backward(dy, outputs):
+            assert_same(grad, np.zeros_like(dy))
+        assert dy[0] == 1.25 * tiny
+    layer = tiny_halves("sum", "float64")[0].layers[0]  # dx = (a + b) dy
+    x = np.ones((2, 5, 1))
+    assert_same(layer.backward(layer.forward(x)[1], np.ones_like(x)), np.zeros_like(x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_core_merges(dtype):
+    a, b = RNG.normal(size=(2, 70, 300, 3)).astype(dtype)
+    for mode in ("sum", "mul", "ave"):
+        assert_same(_core.merge(mode, a, b), merged(mode, a, b).astype(dtype))
+    assert _core.merge("sum", a[:0], b[:0]).shape == (0, 300, 3)
+    other = "float64" if dtype == "float32" else "float32"
+    for args, message in (
+        (("max", a, b), "name must be one of sum, mul, ave, got 'max'"),
+        (("concat", a, b), "name must be"),
+        (("sum", a, b[1:]), r"b must have the shape of a, \(70, 300, 3\), got \(69, 300, 3\)"),
+        (("sum", a, b.astype(other)), f"b must be {dtype}"),
+        (("sum", a, b[::-1]), "b must be C-contiguous"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _core.merge(*args)

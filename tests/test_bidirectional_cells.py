@@ -83,7 +83,7 @@ def mixed():
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("pattern", [stack, users, mixed])
 def test_halves_are_plain_layers(pattern, masked):
-    """The way back is a layer with go_backwards, its y turned round again."""
+    """The way back is a layer with go_backwards, its y turned round again; sequences are 0 at masked steps."""
     layer = built(Bidirectional(pattern(), None), None, 3)
     assert layer.python_loop == (pattern is not stack)
     x = RNG.normal(size=(5, 5, 3)).astype(np.float32) * 0.3
@@ -91,7 +91,8 @@ def test_halves_are_plain_layers(pattern, masked):
     weights, half = layer.get_weights(), len(layer.variables) // 2
     for backwards in (False, True):
         plain = pattern()
-        alone = built(RNN(plain.cell.copied(), True, True, go_backwards=backwards), None, 3)
+        options = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
+        alone = built(RNN(plain.cell.copied(), go_backwards=backwards, **options), None, 3)
         alone.set_weights(weights[half:] if backwards else weights[:half])
         wanted, *final = alone(x, mask=MASK if masked else None)
         assert_same(np.array(y_back) if backwards else np.array(y), wanted[:, ::-1].copy() if backwards else wanted)

@@ -1,127 +1,251 @@
-"""What training keeps until backward: less of it, the same bits."""
+"""Memory: none grows over 100,000 steps, and where there is none left it is a MemoryError that leaves all usable."""
+
+import ctypes
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from latchwork import Ragged, functional
-from latchwork import set_seed as seed
-from latchwork.layers import GRU, LSTM, RNN, Bidirectional, Dense, GRUCell, LSTMCell, SimpleRNN, TimeDistributed
-from latchwork.models import Sequential
+import latchwork as lw
+from latchwork import _core
+from latchwork import functional as F
 
-CELLS = {"lstm": 4, "gru": 3, "rnn": 1}
-
-
-def answers(cell, memory, batch, steps, **options):
-    """y, gradients and bytes kept."""
-    rng = np.random.default_rng(0)
-    gates, features, units = CELLS[cell], 5, 40
-    shapes = ((features, gates * units), (units, gates * units), (2, 3 * units) if cell == "gru" else (gates * units,))
-    params = tuple(rng.uniform(-0.2, 0.2, shape).astype(np.float32) for shape in shapes)
-    x = rng.uniform(-1, 1, (batch, steps, features)).astype(np.float32)
-    call, back = getattr(functional, cell), getattr(functional, f"{cell}_backward")
-    y, state, ctx = call(x, params, memory=memory, **options)
-    kept = ctx.kept_bytes
-    found = back(ctx, np.ones_like(y), state)
-    assert ctx.kept_bytes == 0
-    return [y, *state, found.x, *found.state, found.kernel, found.recurrent_kernel, found.bias], kept
+STEPS = 100_000
+PAGE = os.sysconf("SC_PAGE_SIZE")
+# Bytes: a leak of 16 bytes a step would be 1.6 MB. Python's and malloc's own arenas move by a few pages.
+GROWTH = 512 * 1024
 
 
-@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"reverse": True}, {"return_sequences": False}, {"lengths": np.arange(64) * 3}],
-    ids=["plain", "reverse", "last", "lengths"],
-)
-def test_same_bits_for_less_memory(cell, memory, options):
-    (stored, all_of_it), (made_again, kept) = (answers(cell, m, 64, 192, **options) for m in ("store", memory))
-    for expected, got in zip(stored, made_again, strict=True):
-        np.testing.assert_array_equal(expected, got)
-    outputs = 64 * 192 * 40 * 4 if options.get("return_sequences") is False else 0  # backward reads y
-    # An LSTM keeps 5 values a unit and step, then 1 every 4 steps; with these lengths half the steps are real. The
-    # simple network's gate is y: it keeps nothing in any case.
-    assert kept - outputs <= (all_of_it - outputs) / 8
-    assert (all_of_it == outputs) == (cell == "rnn")
+def resident():
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
-def test_checkpoint_keeps_least():
-    kept = [answers("lstm", memory, 256, 200)[1] for memory in ("store", "recompute", "checkpoint")]
-    # LSTM keeps 4 gates and c of 48 padded units; recompute c before every step (256 rows are a group of one step),
-    # checkpoint c before every 6th: sqrt(200 / 5).
-    record = 256 * 48 * 4
-    assert kept == [200 * 5 * record, 200 * record, -(-200 // 6) * record]
+def assert_no_growth(step, steps):
+    """The first tenth may still fill pools and caches."""
+    for number in range(steps // 10):
+        step(number)
+    before = resident()
+    for number in range(steps):
+        step(number)
+    grown = resident() - before
+    assert grown <= GROWTH, f"{grown} bytes over {steps} steps, {grown / steps:.1f} a step"
 
 
-def test_a_short_batch_is_stored():
-    """One group of steps: making it again would save nothing."""
-    assert answers("lstm", "recompute", 4, 64)[1] == answers("lstm", "store", 4, 64)[1]
+X, ONE = np.full((2, 3, 4), 0.5, np.float32), np.full((4, 20), 0.1, np.float32)
+PARAMS = (ONE, np.full((5, 20), 0.1, np.float32), np.zeros(20, np.float32))
 
 
-def model(layers, x, y, memory):
-    seed(3)
-    net = Sequential(layers())
-    net.compile(loss="mse", optimizer="adam")
-    net.fit(x, y, epochs=2, batch_size=64, verbose=0, memory=memory)
-    return net
+def test_training_steps():
+    model = lw.models.Sequential([lw.layers.Input((3, 4)), lw.layers.LSTM(5), lw.layers.Dense(1)])
+    model.compile(optimizer="adam", loss="mse")
+    y = np.zeros((2, 1), np.float32)
+    assert_no_growth(lambda number: model.train_on_batch(X, y), STEPS)
 
 
-STACKS = {
-    "stack": lambda: [LSTM(20, return_sequences=True), GRU(12, return_sequences=True), SimpleRNN(8), Dense(1)],
-    "both directions": lambda: [Bidirectional(LSTM(16)), Dense(1)],
-    "cells": lambda: [RNN([LSTMCell(16), GRUCell(12)]), Dense(1)],
-    "steps": lambda: [Bidirectional(GRU(10, return_sequences=True)), TimeDistributed(Dense(3)), LSTM(8), Dense(1)],
+def test_forward_and_backward_calls():
+    """Of changing shapes, so that the pool serves many sizes."""
+    xs = [np.full((1 + n % 3, 1 + n % 7, 4), 0.5, np.float32) for n in range(21)]
+    weights = _core.RecurrentWeights("lstm", *PARAMS)
+
+    def step(number):
+        y, _, ctx = F.lstm(xs[number % 21], weights)
+        F.lstm_backward(ctx, y)
+
+    assert_no_growth(step, STEPS)
+
+
+def test_contexts_dropped_unused():
+    assert_no_growth(lambda number: F.lstm(X, PARAMS), STEPS)
+
+
+def test_exceptions():
+    """From every floor: wrong shapes, names, a used context."""
+    wrong = np.zeros((2, 3, 5), np.float32)
+    y, _, used = F.lstm(X, PARAMS)
+    F.lstm_backward(used, y)
+    calls = [
+        lambda: F.lstm(wrong, PARAMS),
+        lambda: F.lstm(X, PARAMS, activation="?"),
+        lambda: F.lstm_backward(used, y),
+        lambda: _core.loss("mse", X, wrong),
+        lambda: _core.empty([1 << 40, 1 << 40], True),
+    ]
+
+    def step(number):
+        with pytest.raises((ValueError, MemoryError)):
+            calls[number % len(calls)]()
+
+    assert_no_growth(step, STEPS)
+
+
+def test_predicting_and_stepping(tmp_path):
+    model = lw.models.Sequential([lw.layers.Input((3, 4)), lw.layers.LSTM(5), lw.layers.Dense(1)])
+    model.build()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    loaded = _core.Model(bytes(path))
+    session = model.session(2)
+    at_once = X[:, 0].copy()
+
+    def step(number):
+        loaded.predict(X)
+        session.step(at_once)
+        if number % 10 == 0:
+            model.predict(X)
+            _core.Model(bytes(path))
+
+    assert_no_growth(step, STEPS)
+
+
+# ---- allocations that fail --------------------------------------------------------------------------------------
+
+# Stands before C++'s allocation; Python's own does not come by. `fail_at` 0: none fails. The few bytes in which
+# pybind11 registers an object are left alone: it ends the process where they fail (docs/decisions.md).
+SHIM = """
+#include <cstdlib>
+#include <new>
+extern "C" {
+long made = 0, fail_at = 0;
+int and_later = 0;
 }
+static bool fails(std::size_t bytes) {
+  if (bytes <= 64) return false;
+  const long number = ++made;
+  return fail_at > 0 && (number == fail_at || (and_later && number > fail_at));
+}
+static void* get(std::size_t bytes, std::size_t alignment) {
+  if (fails(bytes)) return nullptr;
+  return alignment ? std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
+                   : std::malloc(bytes ? bytes : 1);
+}
+static void* get_or_throw(std::size_t bytes, std::size_t alignment) {
+  if (void* memory = get(bytes, alignment)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t n) { return get_or_throw(n, 0); }
+void* operator new[](std::size_t n) { return get_or_throw(n, 0); }
+void* operator new(std::size_t n, std::align_val_t a) { return get_or_throw(n, std::size_t(a)); }
+void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return get(n, 0); }
+void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return get(n, std::size_t(a)); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+"""
+
+EACH_FAILS = """
+import ctypes, os, sys
+import numpy as np
+import latchwork as lw
+from latchwork import _core
+
+shim = ctypes.CDLL(sys.argv[1])
+made, fail_at, and_later = (ctypes.c_long.in_dll(shim, "made"), ctypes.c_long.in_dll(shim, "fail_at"),
+                            ctypes.c_int.in_dll(shim, "and_later"))
+x = (np.arange(6 * 4 * 3, dtype=np.float32) % 7).reshape(6, 4, 3) / 8
+y = x[:, 0, :1].copy()
+path = "m.safetensors"
+
+def make():
+    init = lw.initializers.GlorotUniform(seed=1)
+    model = lw.models.Sequential([
+        lw.layers.Input((4, 3)),
+        lw.layers.LSTM(5, kernel_initializer=init, recurrent_initializer=init),
+        lw.layers.Dense(1, kernel_initializer=init),
+    ])
+    model.compile(optimizer="adam", loss="mse")
+    return model
+
+def bits(model):
+    return b"".join(w.tobytes() for w in model.get_weights())
+
+def built_and_trained():
+    model = make()
+    model.train_on_batch(x, y)
+    return bits(model)
+
+model = make()
+model.train_on_batch(x, y)
+model.save(path)
+saved = open(path, "rb").read()
+answer = model.predict(x).tobytes()
+
+def train():
+    '''One step from where the file is: a step that failed has not half happened.'''
+    loaded = lw.models.load_model(path)
+    at, fail_at.value = fail_at.value, 0
+    made.value, fail_at.value = 0, at
+    try:
+        loaded.train_on_batch(x, y)
+    except MemoryError:
+        fail_at.value = 0
+        assert bits(loaded) == bits(model), "a step that failed changed weights"
+        loaded.train_on_batch(x, y)
+        assert bits(loaded) == stepped, "a step after one that failed"
+        raise
+    return bits(loaded)
+
+def save():
+    model.save(path)
+    return open(path, "rb").read()
+
+stepped = train()
+calls = {
+    "predict": lambda: model.predict(x).tobytes(),
+    "build and train": built_and_trained,
+    "train": train,
+    "save": save,
+    "load": lambda: lw.models.load_model(path).predict(x).tobytes(),
+    "C++ model": lambda: _core.Model(path.encode()).predict(x).tobytes(),
+}
+for name, call in calls.items():
+    wanted = call()
+    call()
+    for later in (0, 1):
+        failures = n = 0
+        reached = True
+        while reached:
+            n += 1
+            and_later.value, made.value, fail_at.value = later, 0, n
+            try:
+                found = call()
+                reached = made.value >= n
+                fail_at.value = 0
+                assert found == wanted, f"{name}: the bits while allocation {n} failed"
+            except MemoryError:
+                fail_at.value = 0
+                failures += 1
+            assert open(path, "rb").read() == saved, f"{name}: the file after allocation {n} failed"
+            assert os.listdir() == [path], os.listdir()
+            assert model.predict(x).tobytes() == answer, f"{name}: another call after allocation {n} failed"
+            assert call() == wanted, f"{name}: the bits after allocation {n} failed"
+        assert failures > 0, f"{name}: nothing failed"
+"""
 
 
-@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
-@pytest.mark.parametrize("stack", STACKS)
-def test_fit_gives_the_same_weights(stack, memory):
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(70, 30, 3)), rng.normal(size=(70, 1))
-    expected, got = (model(STACKS[stack], x, y, m).get_weights() for m in ("store", memory))
-    for a, b in zip(expected, got, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_fit_keeps_less(monkeypatch):
-    """Every context of a fit, and none after it, is as `memory` says."""
-    kept = []
-    real = functional.forward
-
-    def watched(calls, *, training=True):
-        results = real(calls, training=training)
-        kept.extend(ctx.kept_bytes for _, _, ctx in results if ctx is not None)
-        return results
-
-    monkeypatch.setattr(functional, "forward", watched)
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(64, 60, 3)), rng.normal(size=(64, 1))
-    net = model(STACKS["both directions"], x, y, "checkpoint")
-    while_training = kept.copy()
-    kept.clear()
-    net.train_on_batch(x, y)
-    assert len(kept) == 2
-    assert len(while_training) == 4
-    assert max(while_training) < min(kept) / 2
-
-
-def test_ragged_training():
-    rng = np.random.default_rng(2)
-    x = Ragged.from_list([rng.normal(size=(length, 3)) for length in (0, 1, 40, 7, 39, 200)])
-    y = rng.normal(size=(6, 1))
-    expected, got = (model(STACKS["stack"], x, y, m).get_weights() for m in ("store", "checkpoint"))
-    for a, b in zip(expected, got, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_unknown_names():
-    one = np.ones((1, 4))
-    with pytest.raises(ValueError, match=r"memory must be one of store, recompute, checkpoint, got 'swap'"):
-        functional.lstm(np.ones((1, 3, 1)), (one, one, None), memory="swap")
-    net = Sequential([LSTM(2, input_shape=(3, 1)), Dense(1)])
-    net.compile(loss="mse", optimizer="adam")
-    before = net.get_weights()
-    with pytest.raises(ValueError, match="memory"):
-        net.fit(np.ones((4, 3, 1)), np.ones(4), memory="200MB", verbose=0)
-    for a, b in zip(before, net.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+@pytest.mark.skipif(not shutil.which("c++"), reason="needs a C++ compiler")
+def test_every_failed_allocation_is_a_memory_error(tmp_path):
+    """Of the C++ side, in training, predicting, saving and loading; tests/cpp/test_allocation.cpp has the core's."""
+    source, library = tmp_path / "shim.cpp", tmp_path / "shim.so"
+    source.write_text(SHIM)
+    subprocess.run(["c++", "-O1", "-shared", "-fPIC", "-std=c++17", "-o", library, source], check=True)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", EACH_FAILS, str(library)],
+        cwd=folder,
+        env=os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -213,6 +213,7 @@ def deep(levels):
 
 
 MASK = {"class": "Masking", "name": "m", "trainable": True, "mask_value": 0.0}
+WAYS = ("layer", "backward_layer")
 MASKING, BOTH_WAYS, STEPS, STACK, FLATTEN, REPEAT = range(6)
 
 # Nested descriptions, refused by both; each message names the place.
@@ -241,7 +242,11 @@ NESTED = {
     "sequences the other way": (inside(BOTH_WAYS, "backward_layer", return_sequences=False), "return_sequences"),
     "states inside": (inside(BOTH_WAYS, "layer", return_state=True), "return_state"),
     "stateful one way": (inside(BOTH_WAYS, "layer", stateful=True), "stateful|backward_layer"),
-    "silent one way": (inside(BOTH_WAYS, "layer", zero_output_for_mask=True), "zero_output_for_mask|backward_layer"),
+    "held sequences": (inside(BOTH_WAYS, "layer", zero_output_for_mask=False), "zero_output_for_mask"),
+    "held one way back": (inside(BOTH_WAYS, "backward_layer", zero_output_for_mask=False), "zero_output_for_mask"),
+    "zeros at the end": (lambda m, t: [inside(BOTH_WAYS, way, return_sequences=False)(m, t) for way in WAYS],
+        "zero_output_for_mask': False"),
+    "a class of cells inside": (inside(BOTH_WAYS, "layer", **{"class": "RNN"}), "layer"),
     "one name for both": (inside(BOTH_WAYS, "backward_layer", name="forward_lstm"), "forward_lstm|name"),
     "another name": (inside(BOTH_WAYS, "layer", name="lstm"), "layer|no such tensor"),
     "a name with a slash": (inside(STEPS, "layer", name="a/b"), "without '/'"),
@@ -332,6 +337,16 @@ def test_cpp_names_the_place(nested):
         _core.Model(os.fsencode(nested))
     with pytest.raises(ValueError, match=r"layers\[3\]: cell: cells\[1\]: unknown activation 'tahn'"):
         load_model(nested)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sequences", [False, True])
+def test_halves_that_python_never_writes(sequences, way, nested):
+    fields = {"return_sequences": sequences, "zero_output_for_mask": not sequences}
+    rewritten(nested, inside(BOTH_WAYS, way, **fields))
+    place = f'layer "bidirectional": {way} ".*_lstm": zero_output_for_mask must be what return_sequences is'
+    with pytest.raises(ValueError, match=place):
+        _core.Model(os.fsencode(nested))
 
 
 def test_nested_unchanged(nested):

@@ -28,6 +28,7 @@ from latchwork.layers.dense import values_of
 from latchwork.models import Sequential, load_model
 from latchwork.models.saving import CELLS, LAYERS
 from model_stacks import STACKS, STEPS, TOKENS, example, in_cpp, same, whole
+from problems import using
 
 # Which take no Ragged: a sample of each step would be a sequence, or all steps one sample.
 NOT_RAGGED = {
@@ -82,7 +83,10 @@ def test_ragged_sequences(name, path):
     assert name not in NOT_RAGGED
 
 
-@pytest.mark.parametrize("name", ["Masking passes by", "RNN of a stack", "Masking, zeros at each step"])
+@pytest.mark.parametrize(
+    "name",
+    ["Masking passes by", "RNN of a stack", "Bidirectional of three cells and one", "Masking, zeros at each step"],
+)
 def test_more_rows_than_run_at_once(name, path):
     model, x = example(name)
     x = np.concatenate([x] * 5)[:300]
@@ -90,6 +94,21 @@ def test_more_rows_than_run_at_once(name, path):
     ragged = lw.Ragged.from_list([row[: n % 5] for n, row in enumerate(x)])
     for given in (x, ragged):
         assert same([in_cpp(path, given)], [values_of(whole(model, given))])
+
+
+@pytest.mark.parametrize("mode", ["concat", "ave"])
+def test_both_directions_on_any_number_of_threads(mode, path):
+    """Large enough to run side by side."""
+    cells = [GRUCell(40), LSTMCell(33)]
+    model = Sequential([Input((20, 16)), Masking(), Bidirectional(RNN(cells, return_sequences=True), mode)])
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(24, 20, 16)) * (rng.random((24, 20, 1)) > 0.3)).astype(np.float32)
+    model.save(path)
+    with using(threads=1):
+        y = whole(model, x)
+    for threads in (1, 2, 4):
+        with using(threads=threads):
+            assert same([in_cpp(path, x)], [y])
 
 
 def random_layers(rng):
@@ -116,13 +135,13 @@ def random_layers(rng):
             lambda: LSTM(units(), **options),
             lambda: GRU(units(), reset_after=flag(), **options),
             lambda: SimpleRNN(units(), "relu", **options),
+            lambda: RNN([cell() for _ in range(rng.integers(1, 4))], **options),
         )
 
     def recurrent(sequences):
         options = {"return_sequences": sequences, "zero_output_for_mask": flag()}
         return pick(
             lambda: plain(go_backwards=flag(), **options),
-            lambda: RNN([cell() for _ in range(rng.integers(1, 4))], go_backwards=flag(), **options),
             lambda: Bidirectional(plain(**options), rng.choice(["concat", "sum", "mul", "ave"]).item()),
             lambda: Bidirectional(plain(**options), backward_layer=plain(go_backwards=True, **options)),
         )

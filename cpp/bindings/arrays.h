@@ -51,6 +51,7 @@ template <class T>
 const T* checked_rows(const py::array& a, const std::vector<Index>& shape, const char* name, Index& width) {
   require_shape(a, shape, name);
   require_dtype<T>(a, name);
+  if (!is_aligned(a)) throw Error(std::string(name) + " must be aligned to its elements");
   width = width_of<T>(a, name);
   return static_cast<const T*>(a.data());
 }

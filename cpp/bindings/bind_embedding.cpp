@@ -7,8 +7,8 @@ namespace {
 
 // The numbers, all within [0, rows).
 const Index* numbers_of(const py::array& numbers, Index rows) {
-  if (!numbers.dtype().is(py::dtype::of<Index>()) || !is_contiguous(numbers))
-    throw Error("numbers must be int64 and C-contiguous, got " + dtype_text(numbers));
+  if (!numbers.dtype().is(py::dtype::of<Index>()) || !is_contiguous(numbers) || !is_aligned(numbers))
+    throw Error("numbers must be int64, C-contiguous and aligned, got " + dtype_text(numbers));
   const auto* const data = static_cast<const Index*>(numbers.data());
   for (Index n = 0; n < numbers.size(); ++n)
     if (data[n] < 0 || data[n] >= rows)
@@ -49,6 +49,8 @@ void bind_embedding(py::module_& m) {
         std::vector<Index> shape = shape_of(numbers);
         shape.push_back(d_table.shape(1));
         if (shape_of(d_rows) != shape) throw Error("d_rows must be shaped like the rows, got " + shape_text(d_rows));
+        require_apart(d_table, "d_table", d_rows, "d_rows");
+        require_apart(d_table, "d_table", numbers, "numbers");
         by_dtype(d_table, "d_table", [&](auto zero) {
           using T = decltype(zero);
           const T* const rows = data_of<T>(d_rows, "d_rows");

@@ -109,8 +109,10 @@ void bind_model(py::module_& m) {
       .def("find", &find, py::arg("name"))
       .def("read", &read_tensor, py::arg("name"))
       .def("check_format", &check_format)
-      .def("description",
-           [](const SafetensorsFile& file, const char* key) { return as_python(description(file, key)); });
+      .def(
+          "description",
+          [](const SafetensorsFile& file, const std::string& key) { return as_python(description(file, key.c_str())); },
+          py::arg("key"));
   m.attr("FORMAT") = py::dict(py::arg("format") = kFormat, py::arg("format_version") = kFormatVersion);
   m.def("check_suffix", &check_suffix, py::arg("path"));
   m.def("write_safetensors", &write, py::arg("path"), py::arg("tensors"), py::arg("metadata"));

@@ -7,19 +7,10 @@ namespace latchwork {
 
 namespace {
 
-Index size_of(const std::vector<Index>& shape) {
-  Index n = 1;
-  for (const Index extent : shape) {
-    if (extent < 0) throw Error("shape must not be negative, got " + std::to_string(extent));
-    n = checked_product(n, extent);
-  }
-  return n;
-}
-
 // A new array of a shape and a named dtype, filled by fill(data, n).
 template <class T, class F>
 py::object filled(const std::vector<Index>& shape, F fill) {
-  const Index n = size_of(shape);
+  const Index n = element_count(shape);
   py::array_t<T> a = make_array<T>(shape);
   T* const data = a.mutable_data();
   {
@@ -60,6 +51,9 @@ py::tuple dropout_forward(const py::array& x, double rate, std::uint64_t seed, s
   if (units > 8 * 65536) throw Error("x must have at most 524288 features, got " + shape_text(x));
   Index times = 1;
   for (py::ssize_t i = 1; i + 1 < x.ndim(); ++i) times *= x.shape(i);
+  constexpr Index kNumbers = Index(1) << 32;  // samples and steps count in 32 bits
+  if (times > kNumbers || x.shape(0) > kNumbers - sample_offset)
+    throw Error("x must hold at most 2^32 samples, sample_offset included, and steps, got " + shape_text(x));
   const DropoutArgs args{seed, step, layer, sample_offset, rate, x.shape(0), times, units};
   return is_double(x, "x") ? dropout_of<double>(x, args) : dropout_of<float>(x, args);
 }
@@ -104,7 +98,7 @@ void bind_random(py::module_& m) {
   m.def(
       "permutation",
       [](std::uint64_t seed, std::uint32_t epoch, Index n) {
-        if (n >= Index(1) << 32) throw Error("n must be below 2^32, got " + std::to_string(n));
+        if (n < 0 || n >= Index(1) << 32) throw Error("n must be within [0, 2^32), got " + std::to_string(n));
         return filled<std::int64_t>({n}, [&](std::int64_t* out, Index) { permutation(seed, epoch, n, out); });
       },
       py::arg("seed"), py::arg("epoch"), py::arg("n"));

@@ -1,5 +1,6 @@
 // Recurrent layers: packed weights, forward, and the backward that consumes a context.
 #include <algorithm>
+#include <deque>
 #include <set>
 #include <tuple>
 
@@ -53,14 +54,13 @@ Forward<T>::Forward(GivenCall& given) {
   weights = given_weights, held = py::cast(weights), x = values, initial = std::move(state), offsets = row_offsets,
   sequences = return_sequences;
   require_dtype<T>(weights->kernel(), "kernel");
-  require_dtype<T>(x, "x");
+  call.x = data_of<T>(x, "x");
   call.arrangement = arrangement_of(x, weights->input(), {lengths, offsets, mask, time_major, reverse, hold, align});
   call.reversed = reverse;
   call.output = {.hold = hold, .align = align};
   call.activation = activation_of(activation, "activation");
   call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
   call.memory = memory_of(memory);
-  call.x = data_of<T>(x, "x");
   const CellInfo& info = weights->info();
   const Index batch = call.arrangement.batch, hidden = weights->hidden();
   check_states<T>(initial, info, batch, hidden, "state", call.initial);
@@ -77,6 +77,10 @@ Forward<T>::Forward(GivenCall& given) {
     if (!sequences) throw Error("out must be None without return_sequences");
     checked_rows<T>(y, shape, "out", call.output.width);
     if (!y.writeable()) throw Error("out must be writeable");
+    require_apart(y, "out", x, "x");
+    weights->require_apart_from(y, "out");
+    for (const OptionalArray& given_state : initial)
+      if (given_state) require_apart(y, "out", *given_state, "state");
   }
   if (sequences) call.y = static_cast<T*>(y.mutable_data());
 }
@@ -113,7 +117,8 @@ template <class T>
 struct Backward {
   explicit Backward(const GivenGradients& given);
   void take_dy(const OptionalArray& dy);
-  void take_outputs();
+  void take_outputs(const OptionalArray& dy);
+  void require_apart_from_inputs(std::size_t output, const char* name, const OptionalArray& dy) const;
 
   Context* ctx;
   py::object held;  // the context, in Python
@@ -143,7 +148,17 @@ void Backward<T>::take_dy(const OptionalArray& dy) {
 }
 
 template <class T>
-void Backward<T>::take_outputs() {
+void Backward<T>::require_apart_from_inputs(std::size_t output, const char* name, const OptionalArray& dy) const {
+  const py::array& a = *out[output];
+  ctx->weights().require_apart_from(a, name);
+  for (std::size_t other = 0; other < output; ++other)
+    if (out[other]) require_apart(a, name, *out[other], "another entry of out");
+  for (const py::array* const read : {&ctx->x(), &ctx->y()}) require_apart(a, name, *read, "x or y");
+  if (dy) require_apart(a, name, *dy, "dy");
+}
+
+template <class T>
+void Backward<T>::take_outputs(const OptionalArray& dy) {
   const RecurrentWeights& weights = ctx->weights();
   const bool recurrent = weights.recurrent_kernel().has_value(), bias = weights.bias().has_value();
   const Index columns = weights.info().gates * weights.hidden();
@@ -155,18 +170,22 @@ void Backward<T>::take_outputs() {
   }
   if (out.size() != 3)
     throw Error("out must have 3 entries (kernel, recurrent_kernel, bias), got " + std::to_string(out.size()));
-  const auto output = [&](OptionalArray& a, bool wanted, const std::vector<Index>& shape, const char* name) -> T* {
+  const auto output = [&](std::size_t i, bool wanted, const std::vector<Index>& shape, const char* name) -> T* {
+    OptionalArray& a = out[i];
     if (a.has_value() != wanted)
       throw Error(std::string(name) +
                   (wanted ? " must be given, as the parameter is" : " must be None: there is no such parameter"));
     if (!wanted) return nullptr;
     T* const data = checked_output<T>(*a, shape, name);
-    if (fresh) std::fill_n(data, a->size(), T(0));
+    if (fresh)
+      std::fill_n(data, a->size(), T(0));
+    else
+      require_apart_from_inputs(i, name, dy);
     return data;
   };
-  g.d_kernel = output(out[0], true, kernel_shape, "out[0] (kernel)");
-  g.d_recurrent_kernel = output(out[1], recurrent, recurrent_shape, "out[1] (recurrent_kernel)");
-  g.d_bias = output(out[2], bias, weights.bias_shape(), "out[2] (bias)");
+  g.d_kernel = output(0, true, kernel_shape, "out[0] (kernel)");
+  g.d_recurrent_kernel = output(1, recurrent, recurrent_shape, "out[1] (recurrent_kernel)");
+  g.d_bias = output(2, bias, weights.bias_shape(), "out[2] (bias)");
 }
 
 template <class T>
@@ -180,7 +199,7 @@ Backward<T>::Backward(const GivenGradients& given) {
   const CellInfo& info = weights.info();
   check_states<T>(dstate, info, ctx->batch(), weights.hidden(), "dstate", g.d_final);
   take_dy(dy);
-  take_outputs();
+  take_outputs(dy);
   if (need_dx) {
     py::array_t<T> made = make_array<T>(shape_of(ctx->x()));
     g.dx = made.mutable_data();
@@ -214,13 +233,17 @@ py::list backward(const std::vector<GivenGradients>& given) {
   return results;
 }
 
-void check_contexts(const std::vector<GivenGradients>& calls) {
+// The contexts of the calls, for these calls alone.
+std::deque<Context::Use> taken(const std::vector<GivenGradients>& calls) {
   std::set<const Context*> seen;
+  std::deque<Context::Use> uses;
   for (const GivenGradients& call : calls) {
-    const Context* const ctx = std::get<0>(call);
+    Context* const ctx = std::get<0>(call);
     if (!ctx) throw Error("ctx must be the context of a training call, got None");
-    if (ctx->consumed() || !seen.insert(ctx).second) throw Error("ctx has been used: a context serves one backward");
+    if (!seen.insert(ctx).second) throw Error("ctx has been used: a context serves one backward");
+    uses.emplace_back(*ctx);
   }
+  return uses;
 }
 
 }  // namespace
@@ -229,21 +252,21 @@ void bind_recurrent(py::module_& m) {
   py::class_<RecurrentWeights>(m, "RecurrentWeights")
       .def(py::init<const std::string&, py::array, OptionalArray, OptionalArray>(), py::arg("cell"), py::arg("kernel"),
            py::arg("recurrent_kernel"), py::arg("bias"))
-      .def("touch", &RecurrentWeights::touch)
+      .def("touch", method(&RecurrentWeights::touch), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("cell", [](const RecurrentWeights& w) { return w.info().name; })
       .def_property_readonly("states", [](const RecurrentWeights& w) { return w.info().states; })
-      .def_property_readonly("input", &RecurrentWeights::input)
-      .def_property_readonly("hidden", &RecurrentWeights::hidden)
+      .def_property_readonly("input", method(&RecurrentWeights::input))
+      .def_property_readonly("hidden", method(&RecurrentWeights::hidden))
       .def_property_readonly("dtype", [](const RecurrentWeights& w) { return w.kernel().dtype(); });
 
   py::class_<Context>(m, "Context")
-      .def_property_readonly("consumed", &Context::consumed)
+      .def_property_readonly("consumed", method(&Context::consumed))
       .def_property_readonly("states", [](const Context& c) { return c.weights().info().states; })
       .def_property_readonly("y_shape", [](const Context& c) { return py::tuple(py::cast(shape_of(c.y()))); })
-      .def_property_readonly("offsets", &Context::offsets)
-      .def_property_readonly("sequences", &Context::sequences)
+      .def_property_readonly("offsets", method(&Context::offsets))
+      .def_property_readonly("sequences", method(&Context::sequences))
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; })
-      .def_property_readonly("kept_bytes", &Context::kept_bytes);
+      .def_property_readonly("kept_bytes", method(&Context::kept_bytes));
 
   m.def(
       "recurrent_forward",
@@ -255,7 +278,7 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "recurrent_backward",
       [](const std::vector<GivenGradients>& calls) {
-        check_contexts(calls);
+        const std::deque<Context::Use> uses = taken(calls);
         const bool is_double = !calls.empty() && std::get<0>(calls.front())->weights().holds_double();
         return is_double ? backward<double>(calls) : backward<float>(calls);
       },

@@ -37,7 +37,7 @@ class BoundSession {
   // y, the same array every time.
   const py::array& step(const py::array& x) {
     const py::dtype dtype = x.dtype();
-    if (!(dtype.is(dtype_) || dtype.equal(dtype_)) || !is_contiguous(x) || !fits(x))
+    if (!(dtype.is(dtype_) || dtype.equal(dtype_)) || !is_contiguous(x) || !is_aligned(x) || !fits(x))
       throw Error("x must be " + std::string(py::str(dtype_)) + " [" + std::to_string(streams_) + ", " +
                   std::to_string(features_) + "], got " + dtype_text(x) + " " + shape_text(x));
     const void* const data = x.data();
@@ -73,9 +73,12 @@ class BoundSession {
     std::visit(
         [&]<class T>(Session<T>& session) {
           std::vector<const T*> data;
+          if (states.size() != session.states().size())
+            throw Error("states must be " + std::to_string(session.states().size()) + " arrays, got " +
+                        std::to_string(states.size()));
           for (std::size_t i = 0; i < session.states().size(); ++i) {
             const SessionState& state = session.states()[i];
-            const py::array& given = states.at(i);
+            const py::array& given = states[i];
             if (shape_of(given) != std::vector<Index>{session.streams(), state.units})
               throw Error("state: " + state.name + " must be [" + std::to_string(session.streams()) + ", " +
                           std::to_string(state.units) + "], got " + shape_text(given));
@@ -95,8 +98,10 @@ class BoundSession {
                   Index streams) {
     const Json json = as_json(description);
     std::vector<TensorData> data;
-    for (const auto& [name, array] : weights)
+    for (const auto& [name, array] : weights) {
+      if (!is_contiguous(array) || !is_aligned(array)) throw Error(name + " must be C-contiguous and aligned");
       data.push_back({name, is_double(array, name.c_str()) ? "F64" : "F32", shape_of(array), array.data()});
+    }
     const py::gil_scoped_release release;
     Tensors tensors(data);
     const Model model = model_of(read_graph(json, "session", tensors));
@@ -145,10 +150,10 @@ void bind_session(py::module_& m) {
   py::class_<BoundSession>(m, "Session")
       .def(py::init<const py::object&, const std::vector<std::pair<std::string, py::array>>&, Index>(),
            py::arg("description"), py::arg("weights"), py::arg("streams"))
-      .def("step", &BoundSession::step, py::return_value_policy::copy)
-      .def("reset", &BoundSession::reset, py::arg("stream") = py::none())
-      .def("state", &BoundSession::state)
-      .def("set_state", &BoundSession::set_state, py::arg("states"));
+      .def("step", method(&BoundSession::step), py::arg("x"), py::return_value_policy::copy)
+      .def("reset", method(&BoundSession::reset), py::arg("stream") = py::none())
+      .def("state", method(&BoundSession::state))
+      .def("set_state", method(&BoundSession::set_state), py::arg("states"));
 }
 
 }  // namespace latchwork

@@ -14,7 +14,7 @@ namespace {
 // Class labels [...] for predictions [..., C].
 const std::int64_t* labels_of(const py::array& y, const py::array& prediction) {
   if (!y.dtype().equal(py::dtype::of<std::int64_t>())) throw Error("y must be int64 labels, got " + dtype_text(y));
-  if (!is_contiguous(y)) throw Error("y must be C-contiguous");
+  if (!is_contiguous(y) || !is_aligned(y)) throw Error("y must be C-contiguous and aligned");
   std::vector<Index> expected = shape_of(prediction);
   expected.pop_back();
   if (shape_of(y) != expected) {
@@ -85,12 +85,14 @@ template <class T>
 T* moment(std::optional<py::array>& a, const char* name, const py::array& params) {
   if (!a) return nullptr;
   require_shape(*a, name, params, "params");
+  require_apart(*a, name, params, "params");
   return mutable_data_of<T>(*a, name);
 }
 
 template <class T>
 const T* gradients_of(const py::array& grads, const py::array& params) {
   require_shape(grads, "grads", params, "params");
+  require_apart(params, "params", grads, "grads");
   return data_of<T>(grads, "grads");
 }
 

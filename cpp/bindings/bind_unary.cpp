@@ -1,8 +1,9 @@
-// Functions of one argument, activations, and the vector probes of the tests.
+// Functions of one number, activations, the merging of two arrays, and the vector probes of the tests.
 #include "base/activation.h"
 #include "bindings/compute.h"
 #include "bindings/ndarray.h"
 #include "cpu/dispatch.h"
+#include "layers/merge.h"
 #include "runtime/thread_team.h"
 
 namespace latchwork {
@@ -22,7 +23,7 @@ py::array mapped(const py::array& x, const char* name, F fill) {
   const Index n = x.size();
   {
     const Compute compute;
-    parallel_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
+    interruptible_for(n, kGrain, [&](Index begin, Index end) { fill(data + begin, out + begin, begin, end - begin); });
   }
   return result;
 }
@@ -93,6 +94,22 @@ py::array activation_backward(const std::string& name, const py::array& y, const
 }
 
 template <class T>
+py::array merged(Merge mode, const py::array& a, const py::array& b) {
+  const T* const other = data_of<T>(b, "b");
+  return mapped<T>(a, "a", [=](const T* from, T* to, Index at, Index n) { merge(mode, from, other + at, to, n); });
+}
+
+py::array merge_of(const std::string& name, const py::array& a, const py::array& b) {
+  if (shape_of(a) != shape_of(b))
+    throw Error("b must have the shape of a, " + shape_text(a) + ", got " + shape_text(b));
+  for (int i = 0; i < kMergeCount; ++i) {
+    const auto mode = static_cast<Merge>(i);
+    if (name == kMergeNames[i]) return is_double(a, "a") ? merged<double>(mode, a, b) : merged<float>(mode, a, b);
+  }
+  throw Error("name must be one of sum, mul, ave, got '" + name + "'");
+}
+
+template <class T>
 py::array probe_of(const std::string& operation, const py::array& a, const py::array& b, const py::array& c) {
   const UnaryKernels<T>& unary = kernels().of<T>().unary;
   const T* const b_data = data_of<T>(b, "b");
@@ -124,6 +141,7 @@ void bind_unary(py::module_& m) {
   m.def("activation_names",
         [] { return std::vector<std::string>(kActivationNames, kActivationNames + kActivationCount); });
   m.def("activation_backward", &activation_backward, py::arg("name"), py::arg("y"), py::arg("dy"));
+  m.def("merge", &merge_of, py::arg("name"), py::arg("a"), py::arg("b"));
   m.def("probe", &probe, py::arg("operation"), py::arg("a"), py::arg("b"), py::arg("c"));
   m.def("probe_names", &probe_names);
 }

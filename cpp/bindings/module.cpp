@@ -1,5 +1,6 @@
 // The extension module: one bind_* function per topic.
 #include "bindings/ndarray.h"
+#include "cpu/float_env.h"
 #include "latchwork/cpu.h"
 #include "runtime/interrupt.h"
 
@@ -20,6 +21,7 @@ namespace {
 // Python runs signal handlers on its main thread only, and only there a Ctrl-C becomes an exception.
 bool signal_raised() noexcept {
   const py::gil_scoped_acquire acquire;
+  const FloatScope scope = FloatScope::initial();  // a handler is any Python code
   return PyErr_CheckSignals() != 0;
 }
 

@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,25 @@
 namespace latchwork {
 
 namespace py = pybind11;
+
+// A method of an object that is there: pybind11 itself calls a method's pointer on the null that it makes of None.
+template <class C, class R, class... A>
+auto method(R (C::*f)(A...)) {
+  return [f](C& self, A... arguments) -> R { return (self.*f)(std::forward<A>(arguments)...); };
+}
+template <class C, class R, class... A>
+auto method(R (C::*f)(A...) const) {
+  return [f](const C& self, A... arguments) -> R { return (self.*f)(std::forward<A>(arguments)...); };
+}
+
+// The C++ object of one of our classes, for a binding that also keeps the Python one.
+template <class C>
+C& object_of(const py::object& object, const char* name) {
+  if (!py::isinstance<C>(object))
+    throw py::type_error(std::string(name) + " must be " + py::str(py::type::of<C>()).template cast<std::string>() +
+                         ", got " + py::str(py::type::of(object)).cast<std::string>());
+  return object.cast<C&>();
+}
 
 inline std::string shape_text(const py::array& a) {
   std::string text = "(";
@@ -34,6 +55,7 @@ inline bool is_double(const py::array& a, const char* name) {
 }
 
 inline bool is_contiguous(const py::array& a) { return (a.flags() & py::array::c_style) != 0; }
+inline bool is_aligned(const py::array& a) { return (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0; }
 
 template <class T>
 void require_dtype(const py::array& a, const char* name) {
@@ -42,11 +64,29 @@ void require_dtype(const py::array& a, const char* name) {
                 " like the other arrays, got " + dtype_text(a));
 }
 
+// Raises where an array that is written shares memory with another: the answer would hang on the order of the work.
+inline void require_apart(const py::array& written, const std::string& name, const py::array& other,
+                          const char* other_name) {
+  const auto bounds = [](const py::array& a) {
+    auto first = reinterpret_cast<std::uintptr_t>(a.data()), end = first + static_cast<std::uintptr_t>(a.itemsize());
+    for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+      const py::ssize_t reach = (a.shape(i) - 1) * a.strides(i);
+      (reach < 0 ? first : end) += static_cast<std::uintptr_t>(reach);
+    }
+    return std::pair{first, end};
+  };
+  if (written.size() == 0 || other.size() == 0) return;
+  const auto [first, end] = bounds(written);
+  const auto [other_first, other_end] = bounds(other);
+  if (first < other_end && other_first < end) throw Error(name + " must not share memory with " + other_name);
+}
+
 // Data of a C-contiguous array of T.
 template <class T>
 const T* data_of(const py::array& a, const char* name) {
   require_dtype<T>(a, name);
   if (!is_contiguous(a)) throw Error(std::string(name) + " must be C-contiguous");
+  if (!is_aligned(a)) throw Error(std::string(name) + " must be aligned to its elements");
   return static_cast<const T*>(a.data());
 }
 
@@ -58,14 +98,23 @@ T* mutable_data_of(py::array& a, const char* name) {
   return static_cast<T*>(a.mutable_data());
 }
 
+inline Index element_count(const std::vector<Index>& shape) {
+  Index n = 1;
+  for (const Index extent : shape) {
+    if (extent < 0) throw Error("shape must not be negative, got " + std::to_string(extent));
+    n = checked_product(n, extent, "shape");
+  }
+  return n;
+}
+
 // A new array whose memory comes from, and returns to, the pool: large results do not fault in fresh pages every step.
 template <class T>
 py::array_t<T> make_array(const std::vector<Index>& shape) {
-  Index n = 1;
-  for (const Index extent : shape) n = checked_product(n, extent);
-  auto* const buffer = new Buffer<T>(n > 0 ? n : 1);
-  const py::capsule owner(buffer, [](void* p) { delete static_cast<Buffer<T>*>(p); });
-  return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()), buffer->data(), owner);
+  auto buffer = std::make_unique<Buffer<T>>(std::max<Index>(1, element_count(shape)));
+  T* const data = buffer->data();
+  const py::capsule owner(buffer.get(), [](void* p) { delete static_cast<Buffer<T>*>(p); });
+  buffer.release();
+  return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()), data, owner);
 }
 
 }  // namespace latchwork

@@ -35,6 +35,21 @@ class Context {
   ~Context() { release(); }
 
   bool consumed() const { return std::holds_alternative<std::monostate>(context_); }
+  // Of one call of backward, which releases the GIL.
+  class Use {
+   public:
+    explicit Use(Context& c) : context_(c) {
+      if (c.consumed()) throw Error("ctx has been used: a context serves one backward");
+      if (c.in_use_) throw Error("ctx is in use by another call of backward: a context serves one");
+      c.in_use_ = true;
+    }
+    ~Use() { context_.in_use_ = false; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    Context& context_;
+  };
   template <class T>
   RecurrentContext<T>& get() {
     return *std::get<std::unique_ptr<RecurrentContext<T>>>(context_);
@@ -72,6 +87,7 @@ class Context {
   py::object offsets_;
   Arrays initial_;
   bool sequences_;
+  bool in_use_ = false;
 };
 
 }  // namespace latchwork

@@ -29,7 +29,7 @@ RecurrentWeights::RecurrentWeights(const std::string& cell_name, py::array kerne
     : kernel_(std::move(kernel)), recurrent_kernel_(std::move(recurrent_kernel)), bias_(std::move(bias)) {
   const int cell = cell_of(cell_name);
   const CellInfo& info = *kernels().f32.cells[cell]->info;
-  if (kernel_.ndim() != 2 || kernel_.shape(1) == 0 || kernel_.shape(1) % info.gates != 0)
+  if (kernel_.ndim() != 2 || kernel_.shape(0) == 0 || kernel_.shape(1) == 0 || kernel_.shape(1) % info.gates != 0)
     throw Error("kernel must be [I, " + (info.gates > 1 ? std::to_string(info.gates) + "*" : std::string()) +
                 "H], got " + shape_text(kernel_));
   input_ = kernel_.shape(0);
@@ -39,6 +39,12 @@ RecurrentWeights::RecurrentWeights(const std::string& cell_name, py::array kerne
     weights_.emplace<Weights<double>>(make<double>(cell, info));
   else
     weights_.emplace<Weights<float>>(make<float>(cell, info));
+}
+
+void RecurrentWeights::require_apart_from(const py::array& written, const std::string& name) const {
+  require_apart(written, name, kernel_, "kernel");
+  if (recurrent_kernel_) require_apart(written, name, *recurrent_kernel_, "recurrent_kernel");
+  if (bias_) require_apart(written, name, *bias_, "bias");
 }
 
 void RecurrentWeights::touch() {

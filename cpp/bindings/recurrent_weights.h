@@ -27,6 +27,8 @@ class RecurrentWeights {
   const OptionalArray& recurrent_kernel() const { return recurrent_kernel_; }
   const OptionalArray& bias() const { return bias_; }
   std::vector<Index> bias_shape() const { return bias_shape(info()); }
+  // Raises where an array that is written shares memory with a parameter.
+  void require_apart_from(const py::array& written, const std::string& name) const;
 
   // The arrays have been written.
   void touch();

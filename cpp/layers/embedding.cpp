@@ -10,7 +10,7 @@ constexpr Index kGrain = 32768;  // elements of a thread's share at least: about
 
 template <class T>
 void gather_rows(const T* table, Index width, const Index* numbers, Index count, T* out) {
-  parallel_for(count, std::max<Index>(1, kGrain / std::max<Index>(1, width)), [=](Index begin, Index end) {
+  interruptible_for(count, std::max<Index>(1, kGrain / std::max<Index>(1, width)), [=](Index begin, Index end) {
     for (Index n = begin; n < end; ++n) std::copy_n(table + numbers[n] * width, width, out + n * width);
   });
 }
@@ -19,8 +19,10 @@ void gather_rows(const T* table, Index width, const Index* numbers, Index count,
 template <class T>
 void scatter_add_rows(const T* d_rows, Index width, const Index* numbers, Index count, T* d_table) {
   const Index columns = round_up(std::max<Index>(1, kGrain / std::max<Index>(1, count)), kUnitPadding);
-  parallel_for(width, columns, [=](Index begin, Index end) {
+  InterruptPoll poll;
+  interruptible_for(width, columns, poll, [=, &poll](Index begin, Index end) {
     for (Index n = 0; n < count; ++n) {
+      if (n % 4096 == 0 && poll.wanted()) return;
       const T* const in = d_rows + n * width;
       T* const out = d_table + numbers[n] * width;
       for (Index i = begin; i < end; ++i) out[i] += in[i];

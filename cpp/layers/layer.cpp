@@ -30,10 +30,11 @@ int checked_cell(const LayerOptions& options) {
 }
 
 template <class T>
-Arrangement arrangement_of(const Sequences<T>& x) {
+Arrangement arrangement_of(const Sequences<T>& x, Index features) {
   if (x.batch < 0 || x.steps < 0)
     throw Error("x must have a batch and steps of at least 0, got " + std::to_string(x.batch) + " and " +
                 std::to_string(x.steps));
+  checked_bytes(checked_product(checked_product(x.batch, x.steps, "x"), features, "x"), sizeof(T), "x");
   Arrangement a{.batch = x.batch, .steps = x.steps, .time_major = x.time_major, .offsets = {}, .lengths = {}};
   a.lengths = x.lengths ? std::vector<Index>(x.lengths, x.lengths + x.batch)
                         : std::vector<Index>(static_cast<std::size_t>(x.batch), x.steps);
@@ -57,13 +58,14 @@ struct Layer<T>::Content {
         info(*latchwork::kernels().of<T>().cells[cell]->info),
         activation(activation_named(given.activation, "activation")),
         recurrent_activation(activation_named(given.recurrent_activation, "recurrent_activation")) {
-    const Index columns = checked_product(info.gates, given.hidden);
+    const Index columns = checked_product(info.gates, given.hidden, "hidden");
     bool recurrent = false;
     for (int p = 0; p < info.products; ++p) recurrent |= info.product[p].weight == Weight::recurrent_kernel;
-    kernel = checked_product(given.input, columns);
-    recurrent_kernel = recurrent ? checked_product(given.hidden, columns) : 0;
-    bias = given.bias ? checked_product(info.biases, columns) : 0;
-    values.resize(checked_bytes(kernel + recurrent_kernel + bias, 1), T(0));
+    bias = given.bias ? checked_product(info.biases, columns, "hidden") : 0;
+    recurrent_kernel = recurrent ? checked_product(given.hidden, columns, "hidden") : 0;
+    kernel = checked_product(given.input, columns, "input");
+    for (const Index part : {bias, recurrent_kernel, kernel}) checked_bytes(part, 4 * sizeof(T), "input and hidden");
+    values.resize(static_cast<std::size_t>(kernel + recurrent_kernel + bias), T(0));
     T* const data = values.data();
     weights = std::make_shared<Weights<T>>(cell, given.input, given.hidden,
                                            Parameters<T>{data, recurrent ? data + kernel : nullptr,
@@ -84,7 +86,7 @@ struct Layer<T>::Content {
   std::unique_ptr<RecurrentContext<T>> run(const Sequences<const T>& x, T* y, const States<const T>& initial,
                                            const States<T>& final, bool training) {
     RecurrentCall<T> call;
-    call.arrangement = arrangement_of(x);
+    call.arrangement = arrangement_of(x, std::max(options.input, info.gates * options.hidden));
     call.weights = &prepared(training);
     call.reversed = x.reversed;
     call.activation = activation;
@@ -212,8 +214,8 @@ struct Stream<T>::Content {
 template <class T>
 Stream<T>::Stream(const Layer<T>& layer, std::int64_t rows) {
   if (rows < 1) throw Error("rows must be at least 1, got " + std::to_string(rows));
-  const Index size = checked_product(checked_product(rows, layer.options().hidden), layer.states());
-  checked_bytes(size, sizeof(T));
+  const Index size = checked_product(checked_product(rows, layer.options().hidden, "rows"), layer.states(), "rows");
+  checked_bytes(size, sizeof(T), "rows");
   content_ = std::make_unique<Content>(*layer.content_, rows);
 }
 

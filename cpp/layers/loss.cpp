@@ -65,7 +65,7 @@ double class_loss(const LossOptions& options, const ClassBatch<T>& batch) {
   const auto pass = options.from_logits ? k.categorical_crossentropy_logits : k.categorical_crossentropy;
   const T scale = static_cast<T>(1.0 / static_cast<double>(batch.rows));
   Buffer<T> losses(batch.rows);
-  parallel_for(batch.rows, ceil_div(kElementGrain / 8, classes), [&](Index begin, Index end) {
+  interruptible_for(batch.rows, ceil_div(kElementGrain / 8, classes), [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
       const Index offset = r * classes;
       losses[r] = pass({classes, batch.target ? batch.target + offset : nullptr, batch.label ? batch.label[r] : 0,

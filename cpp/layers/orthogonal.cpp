@@ -39,8 +39,10 @@ struct Reflectors {
 }  // namespace
 
 void orthonormalize(double* vectors, Index count, Index length) {
+  if (count == 0) return;
   Buffer<double> factor(count), diagonal(count), result(checked_product(count, length));
   Reflectors reflectors{vectors, factor.data(), length};
+  InterruptPoll poll;
   for (Index panel = 0; panel < count; panel += kPanel) {
     const Index panel_end = panel + kPanel < count ? panel + kPanel : count;
     for (Index k = panel; k < panel_end; ++k) {
@@ -48,7 +50,7 @@ void orthonormalize(double* vectors, Index count, Index length) {
       for (Index j = k + 1; j < panel_end; ++j) reflectors.apply(k, vectors + j * length);
     }
     const Index grain = ceil_div(kElementGrain, length);  // columns a thread at least: some 10 us of work
-    parallel_for(count - panel_end, grain, [&](Index begin, Index end) {
+    interruptible_for(count - panel_end, grain, poll, [&](Index begin, Index end) {
       for (Index j = panel_end + begin; j < panel_end + end; ++j) {
         for (Index k = panel; k < panel_end; ++k) reflectors.apply(k, vectors + j * length);
       }
@@ -63,13 +65,14 @@ void orthonormalize(double* vectors, Index count, Index length) {
       double* const q = result.data() + j * length;
       for (Index i = 0; i < length; ++i) q[i] = i == j ? 1 : 0;
     }
-    for (Index k = end - 1; k >= 0; --k) {
+    for (Index k = end - 1; k >= 0 && !poll.wanted(); --k) {
       for (Index j = k > begin ? k : begin; j < end; ++j) reflectors.apply(k, result.data() + j * length);
     }
   };
   // Later panels cost more: each thread takes panels from both ends.
   const Index panels = ceil_div(count, kPanel);
-  parallel_for(ceil_div(panels, 2), ceil_div(8 * kElementGrain, kPanel * count * length), [&](Index begin, Index end) {
+  const Index grain = ceil_div(8 * kElementGrain, kPanel * count * length);
+  interruptible_for(ceil_div(panels, 2), grain, poll, [&](Index begin, Index end) {
     for (Index panel = begin; panel < end; ++panel) {
       make_panel(panel);
       if (panels - 1 - panel != panel) make_panel(panels - 1 - panel);

@@ -100,7 +100,7 @@ void quantiles(void (*log)(const double*, double*, Index) noexcept, double* p, I
 
 template <class T>
 void uniform(std::uint64_t seed, std::uint32_t stream, double low, double high, T* out, Index n) {
-  parallel_for(n, kDrawGrain, [=](Index begin, Index end) {
+  interruptible_for(n, kDrawGrain, [=](Index begin, Index end) {
     for_each_draw(seed, stream, begin, end, [=](Index i, std::uint64_t bits) {
       out[i] = static_cast<T>(low + (high - low) * (static_cast<double>(bits >> 11) * 0x1p-53));
     });
@@ -112,7 +112,7 @@ void normal(std::uint64_t seed, std::uint32_t stream, const NormalShape& shape, 
   constexpr double kBelow = 0.0227501319481792072;  // the normal distribution at -2
   const double low = shape.truncated ? kBelow : 0.0;
   const auto log = kernels().of<double>().unary.log;
-  parallel_for(n, kDrawGrain, [=](Index begin, Index end) {
+  interruptible_for(n, kDrawGrain, [=](Index begin, Index end) {
     double values[kBlock];
     for (Index start = begin; start < end; start += kBlock) {
       const Index count = end - start < kBlock ? end - start : kBlock;
@@ -170,9 +170,17 @@ class Words {
 }  // namespace
 
 void permutation(std::uint64_t seed, std::uint32_t epoch, Index n, std::int64_t* out) {
-  for (Index i = 0; i < n; ++i) out[i] = i;
+  constexpr Index kPollEvery = 65536;  // elements
+  InterruptPoll poll;
+  for (Index i = 0; i < n; ++i) {
+    if (i % kPollEvery == 0) poll.check();
+    out[i] = i;
+  }
   Words words(seed, epoch);
-  for (Index i = n - 1; i > 0; --i) std::swap(out[i], out[words.below(static_cast<std::uint32_t>(i + 1))]);
+  for (Index i = n - 1; i > 0; --i) {
+    if (i % kPollEvery == 0) poll.check();
+    std::swap(out[i], out[words.below(static_cast<std::uint32_t>(i + 1))]);
+  }
 }
 
 template <class T>
@@ -183,7 +191,7 @@ void dropout(const DropoutArgs& args, const T* x, T* y, T* mask) {
   const T values[2] = {static_cast<T>(1 / (1 - args.rate)), T(0)};
   const Index row = args.times * args.units;
   if (row == 0) return;
-  parallel_for(args.samples, ceil_div(kDrawGrain, row), [&](Index begin, Index end) {
+  interruptible_for(args.samples, ceil_div(kDrawGrain, row), [&](Index begin, Index end) {
     MaskCounter counter{Purpose::dropout, args.step, 0, 0, args.layer, 0, 0};
     for (Index r = begin * args.times; r < end * args.times; ++r) {
       counter.sample = args.first_sample + static_cast<std::uint32_t>(r / args.times);
@@ -204,8 +212,8 @@ void dropout(const DropoutArgs& args, const T* x, T* y, T* mask) {
 template <class T>
 void dropout_backward(const T* dy, const T* mask, T* dx, Index n) {
   const auto& k = kernels().of<T>().elementwise;
-  parallel_for(n, kElementGrain,
-               [&](Index begin, Index end) { k.dropout(dy + begin, mask + begin, dx + begin, end - begin); });
+  interruptible_for(n, kElementGrain,
+                    [&](Index begin, Index end) { k.dropout(dy + begin, mask + begin, dx + begin, end - begin); });
 }
 
 #define LATCHWORK_INSTANTIATE(T)                                                        \

@@ -32,7 +32,7 @@ bool all_finite(const T* x, Index n) {
   const auto& k = kernels().of<T>().elementwise;
   constexpr T kMax = std::numeric_limits<T>::max();
   std::atomic<bool> finite = true;
-  parallel_for(n, 4 * kElementGrain, [&](Index begin, Index end) {
+  interruptible_for(n, 4 * kElementGrain, [&](Index begin, Index end) {
     if (!k.within(-kMax, kMax, x + begin, end - begin)) finite.store(false, std::memory_order_relaxed);
   });
   return finite.load();
@@ -42,10 +42,10 @@ namespace {
 
 // The sum over rows of one column, of f(element); a chunk is gathered before it is summed.
 template <class T, class F>
-double sum_column(const T* a, Index rows, Index stride, double* scratch, F f) noexcept {
+double sum_column(const T* a, Index rows, Index stride, double* scratch, InterruptPoll& poll, F f) noexcept {
   const auto& k = kernels().of<double>().elementwise;
   double total = 0;
-  for (Index start = 0; start < rows; start += kSumChunk) {
+  for (Index start = 0; start < rows && !poll.wanted(); start += kSumChunk) {
     const Index count = rows - start < kSumChunk ? rows - start : kSumChunk;
     for (Index i = 0; i < count; ++i) scratch[i] = f(static_cast<double>(a[(start + i) * stride]));
     total += k.sum(scratch, count);
@@ -61,11 +61,12 @@ void mean_std(const T* a, Index rows, Index columns, double* mean, double* devia
   Buffer<double> scratch(checked_product(length, columns));  // a chunk for each column: the team may not allocate
   const auto count = static_cast<double>(rows);
   const Index grain = rows < kElementGrain ? ceil_div(kElementGrain, rows) : 1;  // columns a thread at least
-  parallel_for(columns, grain, [&](Index begin, Index end) {
+  InterruptPoll poll;
+  interruptible_for(columns, grain, poll, [&](Index begin, Index end) {
     for (Index c = begin; c < end; ++c) {
       double* const own = scratch.data() + c * length;
-      const double m = sum_column(a + c, rows, columns, own, [](double v) { return v; }) / count;
-      const double squares = sum_column(a + c, rows, columns, own, [m](double v) { return (v - m) * (v - m); });
+      const double m = sum_column(a + c, rows, columns, own, poll, [](double v) { return v; }) / count;
+      const double squares = sum_column(a + c, rows, columns, own, poll, [m](double v) { return (v - m) * (v - m); });
       mean[c] = m;
       deviation[c] = std::sqrt(squares / count);
     }
@@ -94,7 +95,7 @@ template <class T>
 void softmax(const T* x, T* y, Index rows, Index columns) {
   if (columns == 0) return;
   const auto& k = kernels().of<T>().elementwise;
-  parallel_for(rows, ceil_div(kElementGrain / 8, columns), [&](Index begin, Index end) {
+  interruptible_for(rows, ceil_div(kElementGrain / 8, columns), [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) k.softmax(x + r * columns, y + r * columns, columns);
   });
 }
@@ -103,7 +104,7 @@ template <class T>
 void softmax_backward(const T* y, const T* dy, T* dx, Index rows, Index columns) {
   if (columns == 0) return;
   const auto& k = kernels().of<T>().elementwise;
-  parallel_for(rows, ceil_div(kElementGrain / 4, columns), [&](Index begin, Index end) {
+  interruptible_for(rows, ceil_div(kElementGrain / 4, columns), [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
       k.softmax_backward(y + r * columns, dy + r * columns, dx + r * columns, columns);
     }

@@ -14,7 +14,7 @@ double sum_chunks(Index n, F chunk) {
   const Index chunks = ceil_div(n, kSumChunk);
   Buffer<double> sums(chunks);
   // 4 chunks a thread at least: 16,384 elements outweigh the fork.
-  parallel_for(chunks, 4, [&](Index begin, Index end) {
+  interruptible_for(chunks, 4, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const Index start = i * kSumChunk;
       sums[i] = static_cast<double>(chunk(start, n - start < kSumChunk ? n - start : kSumChunk));

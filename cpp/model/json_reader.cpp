@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "cpu/float_env.h"
 #include "latchwork/error.h"
 #include "model/json.h"
 
@@ -166,6 +167,7 @@ Json JsonReader::number() {
     if (text[0] != '-' && std::from_chars(first, last, large).ec == std::errc()) return {large};
     fail("whole numbers of 64 bits", std::string(text.substr(0, 40)));
   }
+  const FloatScope scope = FloatScope::initial();  // gcc 12's from_chars rounds as the processor is set
   if (std::from_chars(first, last, real).ec != std::errc())
     fail("numbers within float64", std::string(text.substr(0, 40)));
   return {real};

@@ -6,7 +6,7 @@ namespace latchwork {
 
 Index size_of(const Shape& shape) {
   Index size = 1;
-  for (const Index extent : shape) size = checked_product(size, extent);
+  for (const Index extent : shape) size = checked_product(size, extent, "shape");
   return size;
 }
 

@@ -86,22 +86,27 @@ std::unique_ptr<CellStep<T>> ModelCell<T>::stepper(Index rows) const {
 }
 
 template <class T>
-void ModelCell<T>::forward(const Signal<T>& x, const Reading& reading, T* y) const {
-  if (x.mask && x.mask.shape != Shape(x.shape.begin(), x.shape.end() - 1))
-    throw Error(path_ + ": mask must be " + shape_text({x.shape.begin(), x.shape.end() - 1}) + ", got " +
-                shape_text(x.mask.shape));
-  const std::shared_ptr<const Weights<T>> weights = packed();
-  RecurrentCall<T> call;
-  call.weights = weights.get();
-  call.arrangement = arrangement_of(x);
-  call.reversed = reading.reversed;
-  call.output = {.hold = reading.hold, .align = reading.align, .width = reading.width};
-  call.activation = activation_;
-  call.recurrent_activation = gate_;
-  call.x = x.data;
-  (reading.sequences ? call.y : call.final[0]) = y;
-  recurrent_forward<T>({&call, 1}, false);
-  if (!reading.sequences && x.mask && !reading.hold) silence(x, reading.reversed, y, hidden_);
+void run_cells(std::span<const CellRun<T>> runs) {
+  std::vector<std::shared_ptr<const Weights<T>>> weights;
+  std::vector<RecurrentCall<T>> calls;
+  for (const auto& [cell, x, reading, y] : runs) {
+    if (x.mask && x.mask.shape != Shape(x.shape.begin(), x.shape.end() - 1))
+      throw Error(cell->path() + ": mask must be " + shape_text({x.shape.begin(), x.shape.end() - 1}) + ", got " +
+                  shape_text(x.mask.shape));
+    weights.push_back(cell->packed());
+    RecurrentCall<T>& call = calls.emplace_back();
+    call.weights = weights.back().get();
+    call.arrangement = arrangement_of(x);
+    call.reversed = reading.reversed;
+    call.output = {.hold = reading.hold, .align = reading.align, .width = reading.width};
+    call.activation = cell->activation();
+    call.recurrent_activation = cell->recurrent_activation();
+    call.x = x.data;
+    (reading.sequences ? call.y : call.final[0]) = y;
+  }
+  recurrent_forward<T>(calls, false);
+  for (const auto& [cell, x, reading, y] : runs)
+    if (!reading.sequences && x.mask && !reading.hold) silence(x, reading.reversed, y, cell->units());
 }
 
 template <class T>
@@ -127,8 +132,9 @@ void check_sequences(const std::string& name, const Shape& x, Index features) {
   if (x.size() != 2 || x[1] != features) misfit(name, "[B, T, " + std::to_string(features) + "]", x);
 }
 
-#define LATCHWORK_INSTANTIATE(T) \
-  template class ModelCell<T>;   \
+#define LATCHWORK_INSTANTIATE(T)                        \
+  template class ModelCell<T>;                          \
+  template void run_cells(std::span<const CellRun<T>>); \
   template CellPointer<T> read_cell(const std::string&, const Origin&);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

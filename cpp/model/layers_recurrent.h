@@ -1,9 +1,12 @@
-// One cell with a file's parameters, and its run over a signal's sequences: what recurrent layers are made of.
+// Cells with a file's parameters, alone or on top of each other, and their runs over a signal's sequences: what
+// recurrent layers are made of.
 #pragma once
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/activation.h"
 #include "model/layer.h"
@@ -31,13 +34,11 @@ class ModelCell {
   Index features() const { return input_; }
   Index units() const { return hidden_; }
   Activation activation() const { return activation_; }
+  Activation recurrent_activation() const { return gate_; }
   const CellInfo& info() const;
   // Packed for the ISA in use; whoever holds them may go on after it changes.
   std::shared_ptr<const Weights<T>> packed() const;
   std::unique_ptr<CellStep<T>> stepper(Index rows) const;
-
-  // y: [.., T, units], or [B, units].
-  void forward(const Signal<T>& x, const Reading& reading, T* y) const;
 
  private:
   std::string path_;
@@ -53,9 +54,39 @@ class ModelCell {
 template <class T>
 using CellPointer = std::unique_ptr<ModelCell<T>>;
 
+// The cells of a recurrent layer, the first reads x.
+template <class T>
+using CellStack = std::vector<CellPointer<T>>;
+
 // The cell of "LSTM", "GRU" or "SimpleRNN" with its activations. Throws Error unless x's features are known.
 template <class T>
 CellPointer<T> read_cell(const std::string& kind, const Origin& origin);
+
+// Of "LSTM", "GRU" or "SimpleRNN" its cell, of "RNN" those within its `cell`.
+template <class T>
+CellStack<T> read_stack(const std::string& kind, const Origin& origin);
+
+// One cell, or stack of cells, over sequences.
+template <class T, class Cells>
+struct Run {
+  const Cells* cells;
+  Signal<T> x;
+  Reading reading;
+  T* y;  // [.., T, units], or [B, units]
+};
+template <class T>
+using CellRun = Run<T, ModelCell<T>>;
+template <class T>
+using StackRun = Run<T, CellStack<T>>;
+
+// Independent runs: side by side where that is faster, with the same bits.
+template <class T>
+void run_cells(std::span<const CellRun<T>> runs);
+
+// Level by level, the cells of a level together. Below the last cell, each output lies at its step and masked steps
+// repeat the one before them.
+template <class T>
+void run_stacks(std::vector<StackRun<T>> runs);
 
 // The fields that say how a recurrent layer reads, checked: "return_state" must be false.
 Reading read_reading(Fields& fields);

@@ -28,7 +28,7 @@ template <class T>
 class StepActivation : public StepLayer<T> {
  public:
   StepActivation(int activation, Index rows, Index columns)
-      : activation_(activation), rows_(rows), columns_(columns), y_(checked_product(rows, columns)) {}
+      : activation_(activation), rows_(rows), columns_(columns), y_(checked_product(rows, columns, "x")) {}
   bool step(StepSignal<T>& s) noexcept override {
     activate_alone(activation_, s.x, y_.data(), rows_, columns_);
     s.x = y_.data();
@@ -77,7 +77,8 @@ class DenseLayer : public GraphLayer<T> {
   void forward(const Signal<T>& x, T* y) const override {
     const Index rows = size_of({x.shape.begin(), x.shape.end() - 1});
     const Index steps = x.offsets ? 1 : size_of({x.shape.begin() + 1, x.shape.end() - 1});
-    cell_.forward({x.data, {x.shape[0], steps, cell_.features()}}, {}, y);
+    const CellRun<T> run{&cell_, {x.data, {x.shape[0], steps, cell_.features()}}, {}, y};
+    run_cells<T>({&run, 1});
     if (activation_ == kSoftmax) softmax(y, y, rows, cell_.units());
   }
 

@@ -23,11 +23,15 @@ Index bytes_of(const TensorData& tensor) {
 }
 
 Json tensor_json(const TensorData& tensor, Index begin, Index end) {
-  JsonArray shape;
+  // No initializer list: where copying one of its members throws, gcc 12's -Os destroys what it has not made.
+  JsonArray shape, offsets;
   for (const Index extent : tensor.shape) shape.push_back({extent});
-  return {JsonObject{{"dtype", {std::string(tensor.dtype)}},
-                     {"shape", {std::move(shape)}},
-                     {"data_offsets", {JsonArray{{begin}, {end}}}}}};
+  for (const Index offset : {begin, end}) offsets.push_back({offset});
+  JsonObject fields;
+  fields.push_back({"dtype", {std::string(tensor.dtype)}});
+  fields.push_back({"shape", {std::move(shape)}});
+  fields.push_back({"data_offsets", {std::move(offsets)}});
+  return {std::move(fields)};
 }
 
 void check(const std::vector<TensorData>& tensors, const Metadata& metadata) {

@@ -20,12 +20,13 @@ Session<T> Model::session(std::int64_t streams) const {
   if (input.size() > 2 || steps->features < 0) throw no_sequences();
   Shape x = input;
   for (const auto& layer : layers) {
+    checked_bytes(checked_product(streams, std::max<Index>(1, x.back()), "streams"), sizeof(T), "streams");
     layer->make_steps(*steps, x);
     x = layer->y_shape(x);
   }
   if (input.size() == 1 && !steps->numbers) throw no_sequences();
   steps->outputs = x.back();
-  checked_product(streams, std::max(steps->features, steps->outputs));
+  checked_bytes(checked_product(streams, std::max<Index>(1, x.back()), "streams"), sizeof(T), "streams");
   return Session<T>(std::move(steps));
 }
 

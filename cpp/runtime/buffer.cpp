@@ -41,6 +41,14 @@ Pool& pool() {
   return *p;
 }
 
+// From the system; where it has none left, idle blocks go back to it first.
+void* fresh(std::size_t bytes) {
+  void* const memory = ::operator new(bytes, std::align_val_t(kAlignment), std::nothrow);
+  if (memory) return memory;
+  pool_trim();
+  return ::operator new(bytes, std::align_val_t(kAlignment));
+}
+
 }  // namespace
 
 void* pool_acquire(std::size_t bytes) {
@@ -59,7 +67,7 @@ void* pool_acquire(std::size_t bytes) {
       return memory;
     }
   }
-  void* const memory = ::operator new(wanted, std::align_val_t(kAlignment));
+  void* const memory = fresh(wanted);
   const std::lock_guard lock(p.mutex);
   p.used_bytes += wanted;
   if (p.used_bytes > p.most_used) p.most_used = p.used_bytes;
@@ -91,17 +99,18 @@ void pool_trim() noexcept {
   p.most_used = p.used_bytes;
 }
 
-std::size_t checked_bytes(Index count, std::size_t size) {
+std::size_t checked_bytes(Index count, std::size_t size, const char* name) {
   std::size_t bytes = 0;
   if (count < 0 || __builtin_mul_overflow(static_cast<std::size_t>(count), size, &bytes) || bytes > PTRDIFF_MAX)
-    throw Error("size: " + std::to_string(count) + " elements of " + std::to_string(size) + " bytes is too large");
+    throw Error(std::string(name) + ": " + std::to_string(count) + " elements of " + std::to_string(size) +
+                " bytes is too large");
   return bytes;
 }
 
-Index checked_product(Index a, Index b) {
+Index checked_product(Index a, Index b, const char* name) {
   Index product = 0;
   if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product))
-    throw Error("size: " + std::to_string(a) + " x " + std::to_string(b) + " is too large");
+    throw Error(std::string(name) + ": " + std::to_string(a) + " x " + std::to_string(b) + " is too large");
   return product;
 }
 

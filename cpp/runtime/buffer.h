@@ -15,9 +15,13 @@ void pool_release(void* memory, std::size_t bytes) noexcept;
 // Gives idle memory back to the system. The pool keeps at most as much as was in use at once.
 void pool_trim() noexcept;
 
-// count * size in bytes, checked: throws Error on overflow.
-std::size_t checked_bytes(Index count, std::size_t size);
-Index checked_product(Index a, Index b);
+// count * size in bytes, and a * b, checked: Error names the argument where a size is negative or overflows.
+std::size_t checked_bytes(Index count, std::size_t size, const char* name = "size");
+Index checked_product(Index a, Index b, const char* name = "size");
+template <class... More>
+Index checked_product(Index a, Index b, Index c, More... more) {
+  return checked_product(checked_product(a, b), c, more...);
+}
 
 // An array of n elements that returns to the pool. Undefined contents.
 template <class T>

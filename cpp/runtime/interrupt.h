@@ -1,6 +1,8 @@
 // How a long call learns that its caller wants it to end (Ctrl-C in Python).
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -17,15 +19,23 @@ class Interrupted : public std::exception {
 using InterruptCheck = bool (*)() noexcept;
 void set_interrupt_check(InterruptCheck check) noexcept;
 
-// What the members of a team know of it: the calling thread asks the check every 50 ms, the others learn its answer.
-class Interruption {
+// Made by the thread that makes a call, asked by every member of its team between pieces of about a millisecond.
+class InterruptPoll {
  public:
-  bool wanted(bool calling_thread) noexcept;
-  bool wanted() const noexcept { return wanted_.load(std::memory_order_relaxed); }
+  // True from when the call is to end. On the calling thread it asks the check, every 50 ms.
+  bool wanted() noexcept {
+    return wanted_.load(std::memory_order_relaxed) || (pthread_equal(caller_, pthread_self()) && ask());
+  }
+  void check() {
+    if (wanted()) throw Interrupted();
+  }
 
  private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();  // the calling thread's
+  bool ask() noexcept;
+
+  const pthread_t caller_ = pthread_self();
   std::atomic<bool> wanted_ = false;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace latchwork

@@ -6,60 +6,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
-#include <fstream>
 #include <mutex>
-#include <set>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "cpu/float_env.h"
 #include "latchwork/error.h"
+#include "runtime/cpu_limits.h"
 
 namespace latchwork {
 namespace {
-
-// "max 100000" or "150000 100000": cgroup v2's quota and period in microseconds.
-int cgroup_quota() {
-  std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (v2 >> quota >> period && quota != "max" && period > 0)
-    return std::max(1, static_cast<int>(std::stod(quota) / period + 0.5));
-  std::ifstream q1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double q = 0, p = 0;
-  if (q1 >> q && p1 >> p && q > 0 && p > 0) return std::max(1, static_cast<int>(q / p + 0.5));
-  return 1 << 20;
-}
-
-// Physical cores this process may run on: hyperthreads of one core share its FMA units.
-int physical_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
-  std::set<std::string> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");
-    std::string siblings;
-    if (!(file >> siblings)) siblings = std::to_string(cpu);
-    cores.insert(siblings);
-  }
-  return std::max(1, static_cast<int>(cores.size()));
-}
-
-int default_threads() {
-  if (const char* text = std::getenv("LATCHWORK_NUM_THREADS"); text && *text) {
-    char* end = nullptr;
-    const long n = std::strtol(text, &end, 10);
-    if (*end != '\0' || n < 1 || n > 1024)
-      throw Error("LATCHWORK_NUM_THREADS must be a whole number from 1 to 1024, got '" + std::string(text) + "'");
-    return static_cast<int>(n);
-  }
-  return std::min({physical_cores(), cgroup_quota(), 1024});
-}
 
 std::atomic<int> thread_limit = 0;  // 0: not asked yet
 
@@ -193,7 +150,7 @@ Team::Team(int wanted) : size_(std::min(wanted, num_threads())), holds_(false) {
   holds_ = true;
   try {
     team.grow(size_ - 1);
-  } catch (const std::system_error&) {  // no more threads to be had: the caller does the work alone
+  } catch (...) {  // no more threads, or no memory for one: the caller does the work alone
     team.busy.store(false, std::memory_order_release);
     holds_ = false;
     size_ = 1;

@@ -10,6 +10,7 @@
 #include "base/types.h"
 #include "cpu/float_env.h"
 #include "latchwork/cpu.h"
+#include "runtime/interrupt.h"
 
 namespace latchwork {
 
@@ -73,6 +74,23 @@ void parallel_for(Index n, Index grain, F&& f) {
     const Index end = begin + share < n ? begin + share : n;
     if (begin < end) f(begin, end);
   });
+}
+
+// The same for work whose result is of no use to anybody before it is whole: an interrupt ends it with Interrupted.
+// A grain is some 10 us of work, and 64 of them pass between two looks at the poll.
+template <class F>
+void interruptible_for(Index n, Index grain, InterruptPoll& poll, F&& f) {
+  const Index piece = 64 * grain;
+  parallel_for(n, grain, [&](Index begin, Index end) {
+    for (; begin < end && !poll.wanted(); begin += piece) f(begin, end - begin < piece ? end : begin + piece);
+  });
+  poll.check();
+}
+
+template <class F>
+void interruptible_for(Index n, Index grain, F&& f) {
+  InterruptPoll poll;
+  interruptible_for(n, grain, poll, f);
 }
 
 }  // namespace latchwork

@@ -28,13 +28,13 @@ ForwardArgs<T> rerun_args(const BackwardArgs<T>& a, T* values) {
 }  // namespace
 
 template <class T>
-Rerun<T>::Rerun(const BackwardArgs<T>& a, const Plan& plan, Interruption& interruption)
+Rerun<T>::Rerun(const BackwardArgs<T>& a, const Plan& plan, InterruptPoll& interruption)
     : values(std::min(a.segments.segment * a.batch->size(), a.batch->records()) * a.weights->layout().record()),
       args(rerun_args(a, values.data())),
       call(args, plan, interruption) {}
 
 template <class T>
-BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p, Interruption& i)
+BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p, InterruptPoll& i)
     : args(a),
       plan(p),
       interruption(i),
@@ -58,23 +58,23 @@ template <class T>
 class Member {
  public:
   Member(BackwardCall<T>& call, int index)
-      : call_(call), index_(index), sweep_(call, index), input_gradients_(call, index) {
+      : call_(call), index_(index), sweep_(call, index), input_gradients_(call, index), poll_(&call.interruption) {
     if (call.rerun) forward_.emplace(call.rerun->call, index);
   }
 
-  void run(bool calling_thread) {
+  void run() {
     const Batch& batch = *call_.args.batch;
     const Index steps = batch.steps(), group = group_steps(batch.size());
     sweep_.take_states();
     for (Index begin = (ceil_div(steps, group) - 1) * group; begin >= 0; begin -= group) {
       const Index end = std::min(steps, begin + group);
-      if (forward_ && (end == steps || call_.args.segments.begins_at(end))) make_records(end, calling_thread);
+      if (forward_ && (end == steps || call_.args.segments.begins_at(end))) make_records(end);
       sweep_.run(begin, end);
-      if (index_ == 0 && call_.interruption.wanted(calling_thread)) call_.last.store(begin, std::memory_order_relaxed);
+      if (index_ == 0 && call_.interruption.wanted()) call_.last.store(begin, std::memory_order_relaxed);
       if (call_.plan.split == Split::units) call_.barrier.wait();
       input_gradients_.run(begin, end);
       call_.barrier.wait();
-      call_.weights.add(batch.first_record(end) - batch.first_record(begin), index_, call_.plan.members);
+      call_.weights.add(batch.first_record(end) - batch.first_record(begin), index_, call_.plan.members, poll_);
       call_.barrier.wait();
       if (call_.last.load(std::memory_order_relaxed) == begin) return;
     }
@@ -83,9 +83,9 @@ class Member {
 
  private:
   // Of the segment that ends before `end`.
-  void make_records(Index end, bool calling_thread) {
+  void make_records(Index end) {
     const Index segment = call_.args.segments.segment, begin = (end - 1) / segment * segment;
-    forward_->rerun(begin, end, calling_thread);
+    forward_->rerun(begin, end);
     sweep_.enter_segment(begin);
   }
 
@@ -94,6 +94,7 @@ class Member {
   std::optional<ForwardMember<T>> forward_;
   Sweep<T> sweep_;
   InputGradients<T> input_gradients_;
+  WorkPoll poll_;
 };
 
 }  // namespace

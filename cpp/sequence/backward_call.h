@@ -13,7 +13,7 @@ namespace latchwork {
 // A forward call that makes the records of one segment at a time again.
 template <class T>
 struct Rerun {
-  Rerun(const BackwardArgs<T>& args, const Plan& plan, Interruption& interruption);
+  Rerun(const BackwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   Buffer<T> values;
   ForwardArgs<T> args;
@@ -22,11 +22,11 @@ struct Rerun {
 
 template <class T>
 struct BackwardCall {
-  BackwardCall(const BackwardArgs<T>& args, const Plan& plan, Interruption& interruption);
+  BackwardCall(const BackwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   const BackwardArgs<T>& args;
   const Plan plan;
-  Interruption& interruption;
+  InterruptPoll& interruption;
   std::atomic<Index> last = -1;  // first step of the block after which all leave, interrupted
   const Layout& layout;
   Barrier barrier;

@@ -14,7 +14,7 @@
 namespace latchwork {
 
 // Shared(args, plan, interruption) is what the members of a call share, its barrier among it; Member(shared, i) is one
-// of them, and run(calling_thread) its work. A team smaller than all plans together, because another caller holds
+// of them, and run() its work. A team smaller than all plans together, because another caller holds
 // it, runs the calls in turn; a member goes on to the next call without waiting for the others.
 template <class Shared, class Member, class Args>
 void run_calls(std::span<const Args> calls) {
@@ -26,7 +26,7 @@ void run_calls(std::span<const Args> calls) {
   int wanted = 0, next = 0;
   for (const Args& args : calls) wanted += args.plan.members;
   Team team(wanted);
-  Interruption interruption;
+  InterruptPoll interruption;
   std::vector<Call> placed;
   std::atomic<int> elsewhere = 0;  // members of calls that the calling thread has no part in
   for (const Args& args : calls) {
@@ -44,17 +44,17 @@ void run_calls(std::span<const Args> calls) {
     for (const Call& call : placed) {
       const int member = index - call.first;
       if (member < 0 || member >= static_cast<int>(call.members.size())) continue;
-      call.members[static_cast<std::size_t>(member)]->run(index == 0);
+      call.members[static_cast<std::size_t>(member)]->run();
       if (call.first > 0) elsewhere.fetch_sub(1, std::memory_order_release);
     }
     // Only the calling thread hears of Ctrl-C: it goes on asking while the other calls run.
     if (index == 0)
       spin_until([&] {
-        interruption.wanted(true);
+        interruption.wanted();
         return elsewhere.load(std::memory_order_acquire) == 0;
       });
   });
-  if (interruption.wanted()) throw Interrupted();
+  interruption.check();
 }
 
 }  // namespace latchwork

@@ -7,7 +7,7 @@
 namespace latchwork {
 
 template <class T>
-ForwardCall<T>::ForwardCall(const ForwardArgs<T>& a, const Plan& p, Interruption& i)
+ForwardCall<T>::ForwardCall(const ForwardArgs<T>& a, const Plan& p, InterruptPoll& i)
     : args(a),
       plan(p),
       interruption(i),
@@ -37,7 +37,9 @@ ForwardMember<T>::ForwardMember(ForwardCall<T>& call, int index)
       h_next_(rows_.count),
       hoisted_x_(call.plan.hoist_steps * rows_.count),
       hoisted_(call.plan.hoist_steps * rows_.count * layout_.slot_row()),
-      pass_(*args_.weights, args_.activation, args_.recurrent_activation, blocks_, rows_.count, call.plan.strip_rows) {
+      pass_(*args_.weights, args_.activation, args_.recurrent_activation, blocks_, rows_.count, call.plan.strip_rows,
+            &call.interruption),
+      poll_(&call.interruption) {
   for (Index i = 0; i < rows_.count; ++i)
     intermediate_[i] =
         call.intermediate.size() > 0 ? call.intermediate.data() + rows_.row(i) * layout_.padded_hidden : nullptr;
@@ -137,6 +139,7 @@ template <class T>
 void ForwardMember<T>::finish_rows(Index t) {
   const Index before = t < 0 ? rows_.count : rows_.active(batch_.active(t));
   for (Index i = rows_.active(batch_.active(t + 1)); i < before; ++i) {
+    if (poll_.leaving(layout_.slot_row())) return;
     const Index row = rows_.row(i);
     copy_out(row, 0, t < 0 ? h_before(0, row) : h_row(t, row));
     for (int state = 1; state < cell_.states; ++state) copy_out(row, state, state_rows(t, state, row).data);
@@ -173,11 +176,11 @@ void ForwardMember<T>::each_segment_state(Index t, Copy copy) {
 }
 
 template <class T>
-void ForwardMember<T>::steps(Index end, bool calling_thread) {
+void ForwardMember<T>::steps(Index end) {
   for (Index t = begin_; t < end && t < call_.end.load(std::memory_order_relaxed); ++t) {
     const Index rows = rows_.active(batch_.active(t));
     if (rows == 0) break;
-    if (index_ == 0 && call_.interruption.wanted(calling_thread)) call_.end.store(t + 1, std::memory_order_relaxed);
+    if (index_ == 0 && call_.interruption.wanted()) call_.end.store(t + 1, std::memory_order_relaxed);
     if (call_.plan.hoist_steps > 0 && (t - begin_) % call_.plan.hoist_steps == 0) hoist(t, end);
     if (!args_.records && args_.segments.begins_at(t))
       each_segment_state(t, [&](const T* state, T* kept) {
@@ -190,19 +193,19 @@ void ForwardMember<T>::steps(Index end, bool calling_thread) {
 }
 
 template <class T>
-void ForwardMember<T>::run(bool calling_thread) {
+void ForwardMember<T>::run() {
   take_initial_states();
   finish_rows(-1);
-  steps(batch_.steps(), calling_thread);
+  steps(batch_.steps());
   zero_padding();
 }
 
 template <class T>
-void ForwardMember<T>::rerun(Index begin, Index end, bool calling_thread) {
+void ForwardMember<T>::rerun(Index begin, Index end) {
   begin_ = begin;
   each_segment_state(
       begin, [&](T* state, const T* kept) { std::copy(kept + units_.first, kept + units_.end, state + units_.first); });
-  steps(end, calling_thread);
+  steps(end);
 }
 
 template <class T>

@@ -13,13 +13,13 @@ namespace latchwork {
 
 template <class T>
 struct ForwardCall {
-  ForwardCall(const ForwardArgs<T>& args, const Plan& plan, Interruption& interruption);
+  ForwardCall(const ForwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   const ForwardArgs<T>& args;
   const Plan plan;
-  Interruption& interruption;
-  // The first step not to run: member 0 sets it to the step after its own, which no other has begun when units are
-  // split, so that all leave at the same barrier.
+  InterruptPoll& interruption;
+  // The first step not to run: member 0, interrupted, sets it to the step after its own, which no other has begun when
+  // units are split, so that all leave at the same barrier; until there nothing more is computed.
   std::atomic<Index> end = std::numeric_limits<Index>::max();
   const Layout& layout;
   Barrier barrier;
@@ -35,12 +35,12 @@ class ForwardMember {
   ForwardMember(ForwardCall<T>& call, int index);
 
   // All steps.
-  void run(bool calling_thread);
+  void run();
   // Steps [begin, end) of a call that has run before: from the states it kept there, into the records again.
-  void rerun(Index begin, Index end, bool calling_thread);
+  void rerun(Index begin, Index end);
 
  private:
-  void steps(Index end, bool calling_thread);
+  void steps(Index end);
   void take_initial_states();
   template <class Copy>
   void each_segment_state(Index t, Copy copy);
@@ -69,6 +69,7 @@ class ForwardMember {
   Buffer<const T*> hoisted_x_;  // [hoist_steps * rows]
   Buffer<T> hoisted_;           // [hoist_steps * rows][slots]
   StepPass<T> pass_;
+  WorkPoll poll_;
 };
 
 }  // namespace latchwork

@@ -9,7 +9,8 @@ InputGradients<T>::InputGradients(BackwardCall<T>& call, int member)
     : call_(call),
       member_(member),
       product_(call.args.dx ? call.layout.backward_of(Operand::x) : nullptr),
-      rows_(row_share(call.plan, *call.args.batch, member)) {
+      rows_(row_share(call.plan, *call.args.batch, member)),
+      poll_(&call.interruption) {
   if (!product_) return;
   chain_ = call.slots.chain(*product_);
   slot_rows_ = Buffer<const T*>(call.slots.capacity());
@@ -42,6 +43,7 @@ void InputGradients<T>::panel(Index count, Index column, Index width, const T* w
   const Index strip_rows = call_.plan.strip_rows;
   for (Index row = 0; row < count; row += strip_rows) {
     const Index rows = std::min(strip_rows, count - row);
+    if (poll_.leaving(rows * product_->terms * width)) return;
     const ProductPanel<T> out{nullptr, weights, strip_.data()};
     call_.args.weights->table().template of<T>().product.product({.rows = rows,
                                                                   .columns = width,

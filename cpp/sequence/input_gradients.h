@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sequence/backward_call.h"
+#include "sequence/work_poll.h"
 
 namespace latchwork {
 
@@ -26,6 +27,7 @@ class InputGradients {
   Buffer<const T*> slot_rows_;
   Buffer<T*> dx_;
   Buffer<T> strip_;
+  WorkPoll poll_;
 };
 
 }  // namespace latchwork

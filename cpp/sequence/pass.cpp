@@ -16,7 +16,7 @@ Rows<T> from(const Rows<T>& rows, Index row) {
 
 template <class T>
 StepPass<T>::StepPass(const Weights<T>& weights, Activation activation, Activation recurrent_activation,
-                      BlockShare blocks, Index rows, Index strip_rows)
+                      BlockShare blocks, Index rows, Index strip_rows, InterruptPoll* interrupt)
     : weights_(weights),
       layout_(weights.layout()),
       cell_(*layout_.cell),
@@ -26,7 +26,8 @@ StepPass<T>::StepPass(const Weights<T>& weights, Activation activation, Activati
       blocks_(blocks),
       strip_rows_(std::min(strip_rows, std::max<Index>(1, rows))),
       few_rows_(std::min<Index>(kernels_.tile_rows / 2, rows)),
-      strip_stride_(cell_.phases > 1 ? rows * cell_.slots * layout_.panel_columns : 0) {
+      strip_stride_(cell_.phases > 1 ? rows * cell_.slots * layout_.panel_columns : 0),
+      poll_(interrupt) {
   const Index count = blocks.end - blocks.first;
   strip_ =
       Buffer<T>(strip_stride_ > 0 ? strip_stride_ * count
@@ -35,10 +36,18 @@ StepPass<T>::StepPass(const Weights<T>& weights, Activation activation, Activati
 
 template <class T>
 void StepPass<T>::run(int phase, const StepRows<T>& at, Index begin, Index end) noexcept {
-  if (end - begin <= few_rows_) return blocks(phase, blocks_, at, begin, end - begin);
+  const Index row_work = cell_.slots * layout_.panel_columns * (layout_.input + layout_.hidden);  // of one block
+  if (end - begin <= few_rows_) {
+    if (!poll_.leaving((end - begin) * row_work * (blocks_.end - blocks_.first)))
+      blocks(phase, blocks_, at, begin, end - begin);
+    return;
+  }
   for (Index b = blocks_.first; b < blocks_.end; ++b)
-    for (Index row = begin; row < end; row += strip_rows_)
-      blocks(phase, {b, b + 1}, at, row, std::min(strip_rows_, end - row));
+    for (Index row = begin; row < end; row += strip_rows_) {
+      const Index count = std::min(strip_rows_, end - row);
+      if (poll_.leaving(count * row_work)) return;
+      blocks(phase, {b, b + 1}, at, row, count);
+    }
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 
 #include "sequence/plan.h"
 #include "sequence/weights.h"
+#include "sequence/work_poll.h"
 
 namespace latchwork {
 
@@ -24,10 +25,11 @@ struct StepRows {
 template <class T>
 class StepPass {
  public:
+  // interrupt: null where a step is too short to be interrupted.
   StepPass(const Weights<T>& weights, Activation activation, Activation recurrent_activation, BlockShare blocks,
-           Index rows, Index strip_rows);
+           Index rows, Index strip_rows, InterruptPoll* interrupt);
 
-  // Rows [begin, end) of `at`. Within a FloatScope.
+  // Rows [begin, end) of `at`; not all of them once the call is interrupted. Within a FloatScope.
   void run(int phase, const StepRows<T>& at, Index begin, Index end) noexcept;
 
  private:
@@ -46,6 +48,7 @@ class StepPass {
   const Index few_rows_;  // so few rows take all blocks at once: the product kernel then has panels to fill its gaps
   const Index strip_stride_;  // between the strips of two blocks: 0 unless a later phase reads them again
   Buffer<T> strip_;
+  WorkPoll poll_;
 };
 
 }  // namespace latchwork

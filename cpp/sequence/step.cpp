@@ -21,15 +21,15 @@ CellStep<T>::CellStep(std::shared_ptr<const Weights<T>> weights, Index rows, Act
                       Activation recurrent_activation)
     : weights_(std::move(weights)),
       pass_(*weights_, activation, recurrent_activation, {0, static_cast<Index>(layout().blocks.size())}, rows,
-            kStripRows),
+            kStripRows, nullptr),
       x_(rows),
       intermediate_rows_(rows) {
   const Layout& at = layout();
   const CellInfo& cell = *at.cell;
-  states_ = zeros<T>(checked_product((cell.states - 1) * at.padded_hidden, rows));
-  intermediate_ = zeros<T>(cell.phases > 1 ? checked_product(rows, at.padded_hidden) : 0);
+  states_ = zeros<T>(checked_product((cell.states - 1) * at.padded_hidden, rows, "streams"));
+  intermediate_ = zeros<T>(cell.phases > 1 ? checked_product(rows, at.padded_hidden, "streams") : 0);
   for (const int i : {0, 1}) {
-    h_[i] = zeros<T>(checked_product(rows, at.hidden));
+    h_[i] = zeros<T>(checked_product(rows, at.hidden, "streams"));
     h_before_[i] = Buffer<const T*>(rows), h_after_[i] = Buffer<T*>(rows);
     for (Index row = 0; row < rows; ++row) h_before_[i][row] = h_after_[i][row] = h_[i].data() + row * at.hidden;
   }

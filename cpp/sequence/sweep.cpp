@@ -5,6 +5,12 @@
 #include "sequence/panel_list.h"
 
 namespace latchwork {
+namespace {
+
+// Of a product whose weights come from L2 or beyond, between two looks at interrupts.
+constexpr Index kRowsAtOnce = 256;
+
+}  // namespace
 
 template <class T>
 Sweep<T>::Sweep(BackwardCall<T>& call, int member)
@@ -18,6 +24,7 @@ Sweep<T>::Sweep(BackwardCall<T>& call, int member)
       rows_(row_share(call.plan, batch_, member)),
       blocks_(block_share(call.plan, layout_, member)),
       units_(unit_share(layout_, blocks_)),
+      poll_(&call.interruption),
       x_(rows_.count),
       h_previous_(rows_.count),
       h_next_(rows_.count),
@@ -61,6 +68,7 @@ Rows<T> Sweep<T>::state_rows(Index t, int state, Index row) const {
 template <class T>
 void Sweep<T>::enter_rows(Index t) {
   for (Index i = rows_.active(batch_.active(t + 1)); i < rows_.active(batch_.active(t)); ++i) {
+    if (poll_.leaving(layout_.slot_row())) return;
     const Index row = rows_.row(i), b = batch_.sequence(row);
     for (int state = 0; state < cell_.states; ++state) {
       T* const out = call_.d_state(t & 1, state, row);
@@ -92,9 +100,12 @@ void Sweep<T>::pack_operands(Index rows, Index k) {
   const bool by_rows = call_.plan.split == Split::rows;
   const Index begin = by_rows ? 0 : rows * member_ / call_.plan.members,
               end = by_rows ? rows : rows * (member_ + 1) / call_.plan.members;
-  if (begin == end) return;
   const auto pack = [&](Operand operand, const Buffer<const T*>& source) {
-    call_.weights.pack(operand, source.data() + begin, end - begin, k + rows_.row(begin), rows_.stride);
+    for (Index row = begin; row < end; row += kRowsAtOnce) {
+      const Index count = std::min(kRowsAtOnce, end - row);
+      if (poll_.leaving(count * layout_.features(operand))) return;
+      call_.weights.pack(operand, source.data() + row, count, k + rows_.row(row), rows_.stride);
+    }
   };
   pack(Operand::x, x_);
   pack(Operand::h, h_previous_);
@@ -107,20 +118,26 @@ void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
   const BackwardProduct* const product = layout_.backward_of(operand);
   if (!product) return;
   const std::vector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
-  PanelList<T> panels(kernels_, {.rows = rows,
-                                 .init_stride = out.stride,
-                                 .segments = chain.data(),
-                                 .segment_count = static_cast<Index>(chain.size()),
-                                 .operand = slot_rows_.data()});
-  const T* weights = args_.weights->backward() + product->weights;
-  for (Index panel = 0; panel * layout_.panel_columns < product->columns; ++panel) {
-    const Index width = layout_.panel_width(product->columns, panel);
-    T* const columns = out.data + panel * layout_.panel_columns;
-    if (panel >= blocks_.first && panel < blocks_.end)
-      panels.add(width, out.stride, {chained ? columns : nullptr, weights, columns});
-    weights += product->terms * width;
+  for (Index row = 0; row < rows; row += kRowsAtOnce) {
+    const Index count = std::min(kRowsAtOnce, rows - row);
+    PanelList<T> panels(kernels_, {.rows = count,
+                                   .init_stride = out.stride,
+                                   .segments = chain.data(),
+                                   .segment_count = static_cast<Index>(chain.size()),
+                                   .operand = slot_rows_.data() + row});
+    const T* weights = args_.weights->backward() + product->weights;
+    for (Index panel = 0; panel * layout_.panel_columns < product->columns; ++panel) {
+      const Index width = layout_.panel_width(product->columns, panel);
+      T* const columns = out.data + row * out.stride + panel * layout_.panel_columns;
+      if (panel >= blocks_.first && panel < blocks_.end) {
+        if (poll_.leaving(count * product->terms * width)) return;
+        panels.add(width, out.stride, {chained ? columns : nullptr, weights, columns});
+        if (count > kernels_.tile_rows) panels.run();  // enough work to look up after each
+      }
+      weights += product->terms * width;
+    }
+    panels.run();
   }
-  panels.run();
 }
 
 template <class T>
@@ -158,7 +175,8 @@ template <class T>
 void Sweep<T>::step(Index t, Index rows, Index k) {
   const Index first = rows_.row(0), stride = rows_.stride * layout_.padded_hidden;
   for (int phase = cell_.phases - 1; phase >= 0; --phase) {
-    for (Index b = blocks_.first; b < blocks_.end; ++b) pass(t, phase, b, rows, k);
+    for (Index b = blocks_.first; b < blocks_.end; ++b)
+      if (!poll_.leaving(rows * cell_.slots * layout_.panel_columns)) pass(t, phase, b, rows, k);
     if (call_.plan.split == Split::units) call_.barrier.wait();
     if (phase > 0)
       flow(Operand::intermediate, rows, {call_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);

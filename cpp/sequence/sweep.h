@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sequence/backward_call.h"
+#include "sequence/work_poll.h"
 
 namespace latchwork {
 
@@ -17,7 +18,8 @@ class Sweep {
   void take_states();
   // The records are those of a segment that begins at step t.
   void enter_segment(Index t) { segment_ = t; }
-  // Steps [begin, end), last first: fills the slot gradients of the block and packs its operands.
+  // Steps [begin, end), last first (not all of them once the call is interrupted): fills the slot gradients of the
+  // block and packs its operands.
   void run(Index begin, Index end);
   // What has flowed to step 0 is the gradient of the initial states.
   void hand_out_states();
@@ -42,6 +44,7 @@ class Sweep {
   const RowShare rows_;
   const BlockShare blocks_;
   const UnitShare units_;
+  WorkPoll poll_;
   Index segment_ = 0;                  // the first step of whose records there are
   std::vector<Segment<T>> chains_[3];  // by operand
   Buffer<const T*> x_, h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_;

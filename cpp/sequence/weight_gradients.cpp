@@ -63,14 +63,16 @@ void WeightGradients<T>::add_tile(const Panel& panel, Index tile, Index count) {
 }
 
 template <class T>
-void WeightGradients<T>::add(Index count, int member, int members) {
+void WeightGradients<T>::add(Index count, int member, int members, WorkPoll& poll) {
   Index tiles = 0;
   for (const Panel& panel : panels_) tiles += panel.tiles;
   const Index first = tiles * member / members, end = tiles * (member + 1) / members;
   Index base = 0;
   for (const Panel& panel : panels_) {
-    for (Index tile = std::max<Index>(0, first - base); tile < std::min(panel.tiles, end - base); ++tile)
+    for (Index tile = std::max<Index>(0, first - base); tile < std::min(panel.tiles, end - base); ++tile) {
+      if (poll.leaving(count * kernels_.tile_rows * layout_.panel_columns)) return;
       add_tile(panel, tile, count);
+    }
     base += panel.tiles;
   }
 }

@@ -6,6 +6,7 @@
 
 #include "sequence/run.h"
 #include "sequence/slot_gradients.h"
+#include "sequence/work_poll.h"
 
 namespace latchwork {
 
@@ -18,8 +19,9 @@ class WeightGradients {
   // `stride` behind the one before.
   void pack(Operand operand, const T* const* source, Index rows, Index k, Index stride);
 
-  // Adds the gradients of a block of `count` rows: the share of one member, counted in output tiles.
-  void add(Index count, int member, int members);
+  // Adds the gradients of a block of `count` rows: the share of one member, counted in output tiles; not all of them
+  // once the call is interrupted.
+  void add(Index count, int member, int members, WorkPoll& poll);
 
  private:
   // Where an operand's rows lie packed for `outer`: [tile][K of the block][tile_rows].

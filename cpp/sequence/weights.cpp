@@ -9,25 +9,34 @@
 namespace latchwork {
 namespace {
 
-// Products that fill a slot, in the order of its chain.
-std::vector<int> products_of(const CellInfo& cell, int slot) {
-  std::vector<int> products;
+// Products that fill a slot, in the order of its chain. No vector: the team's members ask, and may not allocate.
+struct Products {
+  int count = 0;
+  int number[kMaxProducts] = {};
+
+  const int* begin() const { return number; }
+  const int* end() const { return number + count; }
+  bool operator==(const Products&) const = default;
+};
+
+Products products_of(const CellInfo& cell, int slot) {
+  Products products;
   for (int p = 0; p < cell.products; ++p)
     for (int i = 0; i < cell.product[p].count; ++i)
-      if (cell.product[p].slots[i] == slot) products.push_back(p);
+      if (cell.product[p].slots[i] == slot) products.number[products.count++] = p;
   return products;
 }
 
 // The number of a slot's chain in the list, where it is added if it is new.
 int chain_of(std::vector<Chain>& chains, const CellInfo& cell, int slot) {
-  const std::vector<int> products = products_of(cell, slot);
+  const Products products = products_of(cell, slot);
   const auto same = [&](const Chain& c) {
     return std::equal(products.begin(), products.end(), c.products, c.products + c.product_count);
   };
   const auto found = std::find_if(chains.begin(), chains.end(), same);
   const auto number = static_cast<int>(found - chains.begin());
   if (found != chains.end()) return number;
-  Chain& chain = chains.emplace_back(Chain{static_cast<int>(products.size()), {}});
+  Chain& chain = chains.emplace_back(Chain{products.count, {}});
   std::copy(products.begin(), products.end(), chain.products);
   return number;
 }
@@ -127,13 +136,16 @@ template <class T>
 void Weights<T>::prepare(bool backward) {
   const KernelTable& now = latchwork::kernels();
   if (table_ != &now) {
-    touch();
-    table_ = &now;
-    cell_ = kernels().info;
+    const CellInfo& cell = *now.of<T>().cells[cell_index_]->info;
     const ProductKernels<T>& product = now.of<T>().product;
-    layout_ = std::make_unique<Layout>(*cell_, input_, hidden_, product.panel_columns, product.lanes);
-    forward_ = Buffer<T>(layout_->forward_size);
-    bias_ = Buffer<T>(layout_->slot_row());
+    auto layout = std::make_unique<Layout>(cell, input_, hidden_, product.panel_columns, product.lanes);
+    Buffer<T> forward(layout->forward_size), bias(layout->slot_row());
+    touch();  // from here on nothing throws
+    table_ = &now;
+    cell_ = &cell;
+    layout_ = std::move(layout);
+    forward_ = std::move(forward);
+    bias_ = std::move(bias);
     backward_ = Buffer<T>();
   }
   if (!forward_fresh_) pack_forward();

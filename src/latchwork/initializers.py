@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, random
+from .floats import usual_floats
 from .names import resolve
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Initializer:
 
     seed: int | None = None
 
+    @usual_floats
     def __call__(
         self,
         shape: Sequence[int],
@@ -64,6 +66,8 @@ class Initializer:
                    [0., 0.]], dtype=float32)
         """
         extents = [int(extent) for extent in shape]
+        if math.prod(extents) >= 2**60:
+            raise ValueError(f"shape must hold fewer than 2^60 elements, got {tuple(extents)}")
         if any(extent < 0 for extent in extents):
             raise ValueError(f"shape must not be negative, got {tuple(shape)}")
         name = np.dtype(dtype).name

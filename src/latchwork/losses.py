@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from .floats import usual_floats
 from .names import resolve
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Loss(ABC):
         total, count, _ = self.value_and_grad(y_true, y_pred)
         return total, count
 
+    @usual_floats
     def __call__(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> float:
         """The mean of the loss elements, 0 for an empty batch; y_true and y_pred in shapes and dtypes as above."""
         total, count = self.value(y_true, y_pred)

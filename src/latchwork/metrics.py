@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from . import _core, losses
+from .floats import usual_floats
 from .names import resolve
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Metric(ABC):
         self._total += total
         self._count += count
 
+    @usual_floats
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""
         return self._total / self._count if self._count else 0.0
@@ -107,6 +109,7 @@ class RootMeanSquaredError(MeanSquaredError):
     def __init__(self, name: str = "root_mean_squared_error") -> None:
         super().__init__(name)
 
+    @usual_floats
     def result(self) -> float:
         return math.sqrt(super().result())
 

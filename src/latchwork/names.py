@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -28,6 +27,8 @@ def resolve(kind: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     if name in names:
         return name
+    import difflib  # 1 ms, for an error alone
+
     folded = {candidate.lower(): candidate for candidate in reversed(names)}
     near = difflib.get_close_matches(str(name).lower(), folded, n=3)
     if near:

@@ -37,19 +37,18 @@ struct FakeArgs {
 };
 
 struct FakeCall {
-  FakeCall(const FakeArgs& a, const Plan& p, Interruption& i) : args(a), plan(p), interruption(i) {}
+  FakeCall(const FakeArgs& a, const Plan& p, InterruptPoll& i) : args(a), plan(p), interruption(i) {}
   const FakeArgs& args;
   const Plan plan;
-  Interruption& interruption;
+  InterruptPoll& interruption;
 };
 
 struct FakeMember {
   FakeMember(FakeCall& c, int) : call(c) {}
-  void run(bool calling_thread) {
+  void run() {
     Log& log = *call.args.log;
     const std::lock_guard lock(log.mutex);
     log.ran.emplace_back(call.args.number, std::this_thread::get_id());
-    (void)calling_thread;
   }
   FakeCall& call;
 };
@@ -57,20 +56,20 @@ struct FakeMember {
 // Begins, and waits until the other call has begun too.
 struct MeetingMember : FakeMember {
   using FakeMember::FakeMember;
-  void run(bool calling_thread) {
+  void run() {
     Log& log = *call.args.log;
     log.begun[call.args.number] = true;
     if (!seen(log.begun[1 - call.args.number])) log.failed = true;
-    FakeMember::run(calling_thread);
+    FakeMember::run();
   }
 };
 
 // The call elsewhere goes on until it hears of the interrupt.
 struct LastingMember : FakeMember {
   using FakeMember::FakeMember;
-  void run(bool calling_thread) {
+  void run() {
     const auto start = Clock::now();
-    while (call.args.number == 1 && !call.interruption.wanted(calling_thread))
+    while (call.args.number == 1 && !call.interruption.wanted())
       if (Clock::now() - start > std::chrono::seconds(20)) return void(call.args.log->failed = true);
   }
 };

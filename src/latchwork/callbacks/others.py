@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from latchwork.callbacks.base import Callback
@@ -34,17 +33,17 @@ class CSVLogger(Callback):
         super().__init__()
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"CSVLogger: separator must be one character, got {separator!r}")
-        self.filename, self.separator, self.append = Path(filename), separator, append
+        self.filename, self.separator, self.append = os.fspath(filename), separator, append
         self._heading = True
 
     def on_train_begin(self, logs: Any = None) -> None:
-        with self.filename.open("a" if self.append else "w", encoding="utf-8"):  # an error now, not after an epoch
+        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):  # an error now, not after an epoch
             pass
-        self._heading = self.filename.stat().st_size == 0
+        self._heading = os.path.getsize(self.filename) == 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         names = sorted(logs or {})
-        with self.filename.open("a", newline="", encoding="utf-8") as file:
+        with open(self.filename, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=self.separator)
             if self._heading:
                 writer.writerow(["epoch", *names])

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latchwork.data.series import as_columns, as_series
+from latchwork.floats import usual_floats
 from latchwork.names import resolve
 
 _METHODS = ("linear", "previous")
 
 
 @overload
+@usual_floats
 def fill_missing(series: ArrayLike, method: str = ..., mask: Literal[False] = ...) -> NDArray[Any]: ...
 @overload
 def fill_missing(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core
 from latchwork.data.series import as_float
+from latchwork.floats import usual_floats
 
 
 class StandardScaler:
@@ -31,6 +32,7 @@ class StandardScaler:
     mean_: NDArray[Any]
     scale_: NDArray[Any]
 
+    @usual_floats
     def fit(self, x: ArrayLike) -> StandardScaler:
         """Learn mean and scale from `x`; returns the scaler.
 
@@ -51,6 +53,7 @@ class StandardScaler:
         self.mean_, self.scale_ = mean, np.where(deviation <= tiny, np.ones_like(deviation), deviation)
         return self
 
+    @usual_floats
     def transform(self, x: ArrayLike) -> NDArray[Any]:
         """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64.
 
@@ -65,6 +68,7 @@ class StandardScaler:
         """`fit(x).transform(x)`, shape and dtype of `x` as there."""
         return self.fit(x).transform(x)
 
+    @usual_floats
     def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
         """`x` * scale_ + mean_: undoes `transform`, shape and dtype as there.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,8 @@ def refuse(owner: str, given: Mapping[str, Any], unbuilt: Mapping[str, Any], kno
     """Raise for every argument in `given`, but those in `unbuilt` (name -> Keras' default) that hold that default."""
     for name, value in given.items():
         if name not in unbuilt:
+            import difflib  # 1 ms, for an error alone
+
             near = difflib.get_close_matches(name, [*known, *unbuilt], n=3)
             hint = f"; nearest: {', '.join(near)}" if near else ""
             raise TypeError(f"{owner} has no argument {name!r}{hint}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latchwork import initializers, random
+from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import (
     Shape,
@@ -187,6 +188,7 @@ class Layer:
         """`x_shape`, of a sample, with its number of steps left open."""
         return open_steps(x_shape)
 
+    @usual_floats
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
         """x as a model of `dtype` takes it when this is its first layer."""
         return as_input(x, "x", dtype)

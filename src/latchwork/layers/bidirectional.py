@@ -173,9 +173,7 @@ class Bidirectional(SequenceLayer, Wrapper):
             return [y, y_back]
         if self.merge_mode == "concat":
             return like(y, np.concatenate([a, b], axis=-1))
-        if self.merge_mode == "mul":
-            return like(y, a * b)
-        return like(y, a + b if self.merge_mode == "sum" else (a + b) * a.dtype.type(0.5))
+        return like(y, _core.merge(self.merge_mode, a, b))
 
     def _merge_backward(self, dy: Any, outputs: Any) -> list[Any]:
         """The gradients of both outputs; None, a missing gradient, is one for both."""
@@ -191,9 +189,11 @@ class Bidirectional(SequenceLayer, Wrapper):
             a, b = outputs
             if grad.shape != a.shape:
                 raise ValueError(f"{self.name}: dy must have the shape of y, {a.shape}, got {grad.shape}")
-            return [like(dy, grad * b), like(dy, grad * a)]
-        both = like(dy, grad * grad.dtype.type(0.5) if self.merge_mode == "ave" else grad)
-        return [both, both]
+            return [like(dy, _core.merge("mul", grad, other)) for other in (b, a)]
+        if self.merge_mode == "ave":
+            grad = grad.copy()
+            _core.scale(grad, 0.5)
+        return [like(dy, grad)] * 2
 
 
 def _prefixed(prefix: str, name: str) -> str:
@@ -202,5 +202,5 @@ def _prefixed(prefix: str, name: str) -> str:
 
 
 def _added(a: Any, b: Any) -> Any:
-    """dx of both directions: forward + backward, in place of the first."""
-    return None if a is None else like(a, np.add(values_of(a), values_of(b), out=values_of(a)))
+    """dx of both directions: forward + backward."""
+    return None if a is None else like(a, _core.merge("sum", values_of(a), values_of(b)))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from latchwork import _core, initializers
 from latchwork.data.series import as_count
+from latchwork.floats import usual_floats
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, as_input
 from latchwork.layers.base import Batch, Layer, drawn, fixed
@@ -83,6 +84,7 @@ class Embedding(Layer):
     def any_steps(self, x_shape: Shape) -> Shape:
         return (*(None for _ in x_shape[:1]), *x_shape[1:])
 
+    @usual_floats
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
         """`x` as int64, whatever the model's `dtype`.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, as_dtype, shape_text
 from latchwork.layers.base import Batch, Layer
@@ -114,6 +115,7 @@ class TimeDistributed(Wrapper):
         inner = x_shape[1:] if self.layer.fixes_steps else self.layer.any_steps(x_shape[1:])
         return (*(None for _ in x_shape[:1]), *inner)
 
+    @usual_floats
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
         return self.layer.read(x, dtype)
 

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from latchwork import _core
+from latchwork.floats import usual_floats
 from latchwork.layers.dense import values_of
 from latchwork.models.batches import Rows
 
@@ -26,12 +27,14 @@ class Figures:
         for metric in self.metrics.values():
             metric.reset()
 
+    @usual_floats
     def add(self, total: float, count: int, y: NDArray[Any], output: NDArray[Any]) -> None:
         self.total += total
         self.count += count
         for metric in self.metrics.values():
             metric.update(y, output)
 
+    @usual_floats
     def result(self) -> dict[str, float]:
         loss = self.total / self.count if self.count else math.nan
         return {"loss": loss, **{name: float(metric.result()) for name, metric in self.metrics.items()}}

@@ -19,6 +19,7 @@ from latchwork.models.saving import PathLike
 from latchwork.models.session import Session
 from latchwork.models.summary import summarize
 from latchwork.models.trainer import Trainer
+from latchwork.models.use import alone
 from latchwork.ragged import Ragged
 
 
@@ -189,6 +190,7 @@ class Sequential(Trainer):
             contexts.append(ctx)
         return x, None if mask is None or mask.all() else mask, contexts
 
+    @alone
     def reset_states(self, mask: ArrayLike | None = None, *, layer: int | None = None) -> None:
         """Let stateful layers start from zero again: all rows, or those where `mask` (bool, one a carried row) is True.
 
@@ -226,6 +228,7 @@ class Sequential(Trainer):
         """Copies of all parameters, layer by layer, in Keras' order: each in its variable's shape and dtype."""
         return [variable.value.copy() for variable in self.variables]
 
+    @alone
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Write all parameters, in the order and shapes of `get_weights`.
 
@@ -283,6 +286,7 @@ class Sequential(Trainer):
         """
         saving.save_weights(self, path)
 
+    @alone
     def load_weights(self, path: PathLike) -> None:
         """Read the parameters from `path`, a file of `save_weights` or `save`: every one, by name.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from latchwork import losses, optimizers, random
 from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
+from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import refuse
 from latchwork.layers.dense import values_of
@@ -16,6 +18,7 @@ from latchwork.models.compiled import Compiled, named_metrics
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
 from latchwork.models.passes import Passes
+from latchwork.models.use import Use, alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 from latchwork.ragged import Ragged
@@ -28,10 +31,16 @@ MEMORY = ("store", "recompute", "checkpoint")
 
 
 class Trainer(Passes):
-    """Training for a model that has `layers` and knows what `Passes` asks of it."""
+    """Training for a model that has `layers` and knows what `Passes` asks of it.
+
+    Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
+    RuntimeError where another thread has it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._use = Use()
+        self._building = threading.Lock()  # of threads that predict with a new model at once
         self.stop_training = False
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
@@ -72,6 +81,7 @@ class Trainer(Passes):
             raise ValueError("there is no optimizer yet: call compile(optimizer=..., loss=...) first")
         return self._compiled.optimizer
 
+    @alone
     def fit(
         self,
         x: Any = None,
@@ -167,6 +177,7 @@ class Trainer(Passes):
         ).run(initial_epoch, epochs)
         return history
 
+    @shared
     def evaluate(
         self,
         x: Any = None,
@@ -199,6 +210,7 @@ class Trainer(Passes):
         hooks.attach()
         return reported(self._evaluate(x, y, batch_size, figures, hooks, Progress(level, batches)), return_dict)
 
+    @shared
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, *, callbacks: Any = None, **others: Any
     ) -> Any:
@@ -230,6 +242,7 @@ class Trainer(Passes):
         progress.end(batches, {})
         return y
 
+    @alone
     def train_on_batch(self, x: Any, y: Any, *, return_dict: bool = False, **others: Any) -> Any:
         """One step of the optimizer on all of x and y. Returns the loss before it (and metrics) like `evaluate`.
 
@@ -259,6 +272,7 @@ class Trainer(Passes):
             raise ValueError(f"{verb} needs a loss: call compile(optimizer=..., loss=...) first")
         return self._compiled
 
+    @usual_floats
     def _pair(self, x: Any, y: Any, verb: str) -> tuple[Rows, Rows]:
         """x and y checked and cast; the model is not built yet."""
         if x is None or y is None:
@@ -273,9 +287,10 @@ class Trainer(Passes):
 
     def _built(self, x: Rows) -> Arena:
         """The model's parameters, created now if these are its first rows."""
-        if self._arena is None:
-            steps = (None,) if isinstance(x, Ragged) else ()
-            self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
+        with self._building:
+            if self._arena is None:
+                steps = (None,) if isinstance(x, Ragged) else ()
+                self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
         assert self._arena is not None
         return self._arena
 
