@@ -28,6 +28,12 @@ void* operator new(std::size_t bytes, std::align_val_t a) { return required(coun
 void* operator new[](std::size_t bytes, std::align_val_t a) { return required(counted(bytes, std::size_t(a))); }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, kAlignment); }
 void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, kAlignment); }
+void* operator new(std::size_t bytes, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return counted(bytes, std::size_t(a));
+}
+void* operator new[](std::size_t bytes, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return counted(bytes, std::size_t(a));
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
