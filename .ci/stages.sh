@@ -4,11 +4,11 @@
 #   REQUIRED  not empty: a program of the system that is missing is an error; else its stage is left out and LEFT_OUT says so
 LEFT_OUT=()
 
-system_tools() { # qemu, a compiler for AArch64, clang: installed by apt where this is root
+system_tools() { # [clang]: qemu, a compiler for AArch64 and, if asked for, clang: installed by apt where this is root
   local missing=()
   command -v qemu-x86_64 qemu-aarch64 >/dev/null || missing+=(qemu-user)
   command -v aarch64-linux-gnu-g++ >/dev/null || missing+=(g++-aarch64-linux-gnu)
-  command -v clang++ >/dev/null || missing+=(clang)
+  [ "${1-}" != clang ] || command -v clang++ >/dev/null || missing+=(clang)
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   echo "missing: ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return; fi
