@@ -33,6 +33,9 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) { return alloc
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   return try_allocate(bytes, alignof(std::max_align_t));
 }
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return try_allocate(bytes, std::size_t(alignment));
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
