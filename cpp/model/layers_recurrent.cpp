@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "cpu/dispatch.h"
-#include "cpu/float_env.h"
 #include "layers/recurrent.h"
 
 namespace latchwork {
@@ -72,7 +71,6 @@ template <class T>
 std::shared_ptr<const Weights<T>> ModelCell<T>::packed() const {
   const std::lock_guard lock(mutex_);
   if (!packed_ || &packed_->table() != &kernels()) {
-    const FloatScope scope;  // biases are added
     const auto fresh = std::make_shared<Weights<T>>(cell_, input_, hidden_, parameters_);
     fresh->prepare(false);
     packed_ = fresh;

@@ -1,5 +1,7 @@
 #include "runtime/buffer.h"
 
+#include <pthread.h>
+
 #include <array>
 #include <bit>
 #include <mutex>
@@ -37,7 +39,12 @@ struct Pool {
 
 // Never destroyed: buffers may outlive static destruction in a process that exits while a thread computes.
 Pool& pool() {
-  static Pool* const p = new Pool;
+  static Pool* const p = [] {
+    auto* const made = new Pool;
+    // A fork waits until no thread is in the pool: the child would find it locked by a thread that it does not have.
+    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
+    return made;
+  }();
   return *p;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cpu/float_env.h"
 #include "latchwork/error.h"
 #include "runtime/thread_team.h"
 
@@ -134,6 +135,7 @@ Weights<T>::Weights(int cell, Index input, Index hidden, Parameters<T> parameter
 
 template <class T>
 void Weights<T>::prepare(bool backward) {
+  const FloatScope scope;  // biases are added, whatever the caller rounds like
   const KernelTable& now = latchwork::kernels();
   if (table_ != &now) {
     const CellInfo& cell = *now.of<T>().cells[cell_index_]->info;

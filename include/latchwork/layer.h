@@ -126,9 +126,10 @@ class Stream {
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
-  void step(const T* x, T* y);    // x [rows, I] -> y [rows, H]; allocates nothing while the layer stays as it is
-  void reset() noexcept;          // states to zero
-  std::span<T> state(int index);  // [rows, H], to read or write until the next step; throws Error beyond states()
+  void step(const T* x, T* y);  // x [rows, I] -> y [rows, H]; allocates nothing while the layer stays as it is
+  void reset() noexcept;        // states to zero
+  std::span<T> state(
+      int index);  // [rows, H], to read or write until the next step or reset; throws Error beyond states()
 
  private:
   struct Content;

@@ -1,6 +1,8 @@
 // The public layer: its answers against the naive cells, how sequences may lie, streams, and what it refuses.
 #include "latchwork/layer.h"
 
+#include <cfenv>
+
 #include "latchwork/error.h"
 #include "layer.h"
 
@@ -159,6 +161,31 @@ void bad_arguments() {
   refuses("got -1", [&] { (void)stream.state(-1); });
 }
 
+// A GRU's two biases are added before the kernels run.
+void callers_rounding() {
+  const Problem p = problem("gru", 3, 5, 4, 20);
+  const auto x = as<float>(p.x);
+  const Sequences<const float> given{.data = x.data(), .batch = p.B, .steps = p.T};
+  Layer<float> layer = layer_of<float>("gru", p);
+  float bias = 1;  // sums that need rounding
+  for (float& b : layer.bias()) b = bias *= -0.7f;
+  const auto run = [&] {
+    std::vector<float> y(static_cast<std::size_t>(p.B * p.T * p.H)), last(static_cast<std::size_t>(p.H));
+    layer.changed();  // packed anew
+    layer.forward(given, y.data());
+    Stream<float> stream(layer);
+    stream.step(x.data(), last.data());
+    y.insert(y.end(), last.begin(), last.end());
+    return y;
+  };
+  const std::vector<float> expected = run();
+  std::fesetround(FE_UPWARD);
+  const std::vector<float> found = run();
+  check(std::fegetround() == FE_UPWARD, "the caller's rounding is given back");
+  std::fesetround(FE_TONEAREST);
+  check(same_bits(found, expected), "the caller's rounding changes no bit");
+}
+
 }  // namespace
 }  // namespace latchwork::test
 
@@ -172,5 +199,6 @@ int main() {
   dense_without_bias();
   streams();
   bad_arguments();
+  callers_rounding();
   return report("layer");
 }

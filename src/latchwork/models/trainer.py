@@ -118,7 +118,8 @@ class Trainer(Passes):
                 those before the batch.
             memory: What recurrent layers keep of a batch until its backward pass: "store" every gate of every step,
                 "recompute" or "checkpoint" only some states, from which the rest is made again: a fraction of the
-                memory for about a third more time, the same weights to the bit. See `lw.functional.lstm`.
+                memory for making it twice, the same weights to the bit. A cell of your own keeps what its
+                `forward` returns. See `lw.functional.lstm`.
 
         Returns:
             The `History`: `history.history["loss"]` has the mean over the samples of each epoch, in training.
