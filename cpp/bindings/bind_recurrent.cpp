@@ -10,6 +10,14 @@
 #include "bindings/sequences.h"
 
 namespace latchwork {
+
+Memory memory_of(const std::string& name) {
+  if (name == "store") return Memory::store;
+  if (name == "recompute") return Memory::recompute;
+  if (name == "checkpoint") return Memory::checkpoint;
+  throw Error("memory must be one of store, recompute, checkpoint, got '" + name + "'");
+}
+
 namespace {
 
 Activation activation_of(const std::string& name, const char* argument) {
@@ -18,13 +26,6 @@ Activation activation_of(const std::string& name, const char* argument) {
   std::string known;
   for (const char* const each : kActivationNames) known += std::string(known.empty() ? "" : ", ") + each;
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
-}
-
-Memory memory_of(const std::string& name) {
-  if (name == "store") return Memory::store;
-  if (name == "recompute") return Memory::recompute;
-  if (name == "checkpoint") return Memory::checkpoint;
-  throw Error("memory must be one of store, recompute, checkpoint, got '" + name + "'");
 }
 
 // A call as Python gives it: the fields of functional's `Call`.
@@ -266,7 +267,11 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("offsets", method(&Context::offsets))
       .def_property_readonly("sequences", method(&Context::sequences))
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; })
-      .def_property_readonly("kept_bytes", method(&Context::kept_bytes));
+      .def_property_readonly("kept_bytes", method(&Context::kept_bytes))
+      .def_property_readonly("plan", [](const Context& c) {
+        const Plan p = c.plan();
+        return py::make_tuple(p.members, split_name(p), p.strip_rows, p.hoist_steps);
+      });
 
   m.def(
       "recurrent_forward",

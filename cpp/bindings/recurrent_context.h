@@ -71,6 +71,12 @@ class Context {
     return weights().holds_double() ? of(std::get<1>(context_)) : of(std::get<2>(context_));
   }
 
+  // That forward took.
+  Plan plan() const {
+    if (consumed()) throw Error("ctx has been used: its plan is gone");
+    return weights().holds_double() ? std::get<1>(context_)->plan() : std::get<2>(context_)->plan();
+  }
+
   void release() {
     if (consumed()) return;
     if (sequences_) set_writeable(y_, true);

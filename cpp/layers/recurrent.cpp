@@ -13,13 +13,12 @@ void plan_and_run(std::vector<Args>& calls, const Plan* forced, bool apart, void
   std::vector<PlanShape> shapes;
   for (const Args& call : calls)
     shapes.push_back({call.batch->size(), call.batch->steps(), &call.weights->layout(), sizeof(*call.x.data)});
-  std::vector<Plan> plans;
-  if (!apart) plans = forced ? std::vector<Plan>(calls.size(), *forced) : plans_side_by_side(shapes, num_threads());
+  const Choices choices = choose_plans(shapes, num_threads(), apart, forced);
   for (std::size_t i = 0; i < calls.size(); ++i) {
-    calls[i].plan = forced ? *forced : plans.empty() ? choose_plan(shapes[i], num_threads()) : plans[i];
-    if (plans.empty()) run({&calls[i], 1});
+    calls[i].plan = choices.calls[i].plan;
+    if (!choices.side_by_side) run({&calls[i], 1});
   }
-  if (!plans.empty()) run(calls);
+  if (choices.side_by_side) run(calls);
 }
 
 Index or_else(Index width, Index features) { return width > 0 ? width : features; }
@@ -140,6 +139,39 @@ bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
 
 }  // namespace
 
+template <class T>
+Kept kept_of(const RecurrentCall<T>& call, const Batch& batch) {
+  const Layout& layout = call.weights->layout();
+  Kept kept{.segment = segment_steps(call.memory, layout, batch)};
+  if (!call.y) kept.outputs = checked_product(batch.records(), layout.hidden);
+  if (kept.segment > 0)
+    kept.states = SegmentStates<T>::size(layout, batch.size(), batch.steps(), kept.segment);
+  else
+    kept.records = checked_product(batch.records(), layout.record());
+  return kept;
+}
+
+template <class T>
+CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training) {
+  const Batch batch(call.arrangement.lengths);
+  const Layout& layout = call.weights->layout();
+  const Kept kept = training ? kept_of(call, batch) : Kept{};
+  CallBytes bytes;
+  for (const Index n : {kept.outputs, kept.records, kept.states}) bytes.kept += pool_size(checked_bytes(n, sizeof(T)));
+  T* const somewhere = const_cast<T*>(call.weights->parameters().kernel);
+  ForwardArgs<T> forward{};
+  forward.plan = plan, forward.weights = call.weights, forward.batch = &batch;
+  if (call.y || training) forward.y.data = somewhere;
+  bytes.forward = work_bytes(forward);
+  if (!training) return bytes;
+  BackwardArgs<T> backward{};
+  backward.plan = plan, backward.weights = call.weights, backward.batch = &batch;
+  backward.segments = {nullptr, kept.segment, &layout, batch.size()};
+  backward.dx.data = backward.d_kernel = somewhere;
+  bytes.backward = work_bytes(backward);
+  return bytes;
+}
+
 // What the call keeps, in today's layout: backward may run on another ISA than forward.
 template <class T>
 template <class Args>
@@ -155,19 +187,16 @@ template <class T>
 ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
   const Layout& layout = call_.weights->layout();
   const Arrangement& a = call_.arrangement;  // row maps point into it
+  const Kept kept = training ? kept_of(call_, batch_) : Kept{};
   if (call_.y) {
     y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
   } else if (training) {
-    outputs_ = Buffer<T>(checked_product(batch_.records(), layout.hidden));
+    outputs_ = Buffer<T>(kept.outputs);
     y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
   }
-  if (training) {
-    segment_ = segment_steps(call_.memory, layout, batch_);
-    if (segment_ > 0)
-      states_ = Buffer<T>(SegmentStates<T>::size(layout, batch_.size(), batch_.steps(), segment_));
-    else
-      saved_ = Buffer<T>(checked_product(batch_.records(), layout.record()));
-  }
+  segment_ = kept.segment;
+  states_ = Buffer<T>(kept.states);
+  saved_ = Buffer<T>(kept.records);
 
   ForwardArgs<T> args{};
   args.weights = call_.weights;
@@ -238,7 +267,10 @@ std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<co
     args.push_back(contexts.back()->prepare_forward(training));
   }
   plan_and_run(args, plan, false, &run_forward<T>);
-  for (const auto& context : contexts) context->finish_forward();
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    contexts[i]->finish_forward();
+    contexts[i]->note_plan(args[i].plan);
+  }
   return contexts;
 }
 
@@ -251,6 +283,7 @@ void recurrent_backward(std::span<const RecurrentGradients<T>> calls, const Plan
 
 #define LATCHWORK_INSTANTIATE(T)                                                                                  \
   template class RecurrentContext<T>;                                                                             \
+  template CallBytes call_bytes(const RecurrentCall<T>&, const Plan&, bool);                                      \
   template std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>>, \
                                                                                bool, const Plan*);                \
   template void recurrent_backward(std::span<const RecurrentGradients<T>>, const Plan*);

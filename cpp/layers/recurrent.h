@@ -34,6 +34,23 @@ struct RecurrentCall {
 template <class T>
 struct RecurrentGradients;
 
+// What a training forward keeps of a call, in elements.
+struct Kept {
+  Index segment = 0;  // steps of one, where records are made again
+  Index outputs = 0;  // y, when the caller keeps none
+  Index records = 0, states = 0;
+};
+template <class T>
+Kept kept_of(const RecurrentCall<T>& call, const Batch& batch);
+
+// Bytes as the pool takes them: kept until backward, and of work space while a pass runs.
+struct CallBytes {
+  std::size_t kept = 0, forward = 0, backward = 0;
+};
+// Of a call under a plan; training keeps. Its y: any address, or null if not wanted.
+template <class T>
+CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training);
+
 // What a training forward leaves for backward. x, y and the initial states are the caller's and must stay.
 template <class T>
 class RecurrentContext {
@@ -41,6 +58,10 @@ class RecurrentContext {
   RecurrentContext(const RecurrentCall<T>& call, const Batch& batch) : call_(call), batch_(batch) {}
 
   const RecurrentCall<T>& call() const { return call_; }
+
+  // The one that forward took.
+  const Plan& plan() const { return plan_; }
+  void note_plan(const Plan& plan) { plan_ = plan; }
 
   Index kept_bytes() const {
     return (outputs_.size() + saved_.size() + states_.size()) * static_cast<Index>(sizeof(T));
@@ -57,6 +78,7 @@ class RecurrentContext {
 
   RecurrentCall<T> call_;
   Batch batch_;
+  Plan plan_;
   RowMap<T> y_;
   Buffer<T> outputs_;         // y, when the caller keeps none
   Index segment_ = 0;         // steps of one, where records are made again

@@ -15,11 +15,13 @@ namespace latchwork {
 namespace {
 
 // Sizes are rounded up to eighths of a power of two, so that nearly equal requests share blocks (waste at most 12.5 %).
-std::size_t size_class(std::size_t bytes) {
+std::size_t size_class(std::size_t bytes) noexcept {
   if (bytes <= 512) return round_up(static_cast<Index>(bytes), 64);
   const std::size_t step = std::bit_floor(bytes - 1) / 8;
   return (bytes + step - 1) / step * step;
 }
+
+thread_local std::size_t acquired = 0;
 
 struct Pool {
   struct Block {
@@ -58,8 +60,13 @@ void* fresh(std::size_t bytes) {
 
 }  // namespace
 
+std::size_t pool_size(std::size_t bytes) noexcept { return size_class(bytes); }
+
+std::size_t acquired_by_this_thread() noexcept { return acquired; }
+
 void* pool_acquire(std::size_t bytes) {
   const std::size_t wanted = size_class(bytes);
+  acquired += wanted;
   Pool& p = pool();
   {
     const std::lock_guard lock(p.mutex);

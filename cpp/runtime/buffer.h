@@ -12,6 +12,9 @@ namespace latchwork {
 // 64-byte aligned bytes from a process-wide pool; contents undefined. Throws std::bad_alloc.
 void* pool_acquire(std::size_t bytes);
 void pool_release(void* memory, std::size_t bytes) noexcept;
+// What the pool takes for so many bytes; what the calling thread has acquired since it began.
+std::size_t pool_size(std::size_t bytes) noexcept;
+std::size_t acquired_by_this_thread() noexcept;
 // Gives idle memory back to the system. The pool keeps at most as much as was in use at once.
 void pool_trim() noexcept;
 

@@ -104,7 +104,14 @@ void run_backward(std::span<const BackwardArgs<T>> calls) {
   run_calls<BackwardCall<T>, Member<T>>(calls);
 }
 
+template <class T>
+std::size_t work_bytes(const BackwardArgs<T>& args) {
+  return work_bytes<BackwardCall<T>, Member<T>>(args);
+}
+
 template void run_backward(std::span<const BackwardArgs<float>>);
 template void run_backward(std::span<const BackwardArgs<double>>);
+template std::size_t work_bytes(const BackwardArgs<float>&);
+template std::size_t work_bytes(const BackwardArgs<double>&);
 
 }  // namespace latchwork

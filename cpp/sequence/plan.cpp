@@ -1,6 +1,7 @@
 #include "sequence/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace latchwork {
 namespace {
@@ -8,12 +9,10 @@ namespace {
 // The cost table. Times in FMAs of one core at its peak; measured on Zen 5 and rounded, since only comparisons matter.
 constexpr double kShareCost = 60e3;    // handing a call to another thread and joining it: about 1 us
 constexpr double kBarrierCost = 15e3;  // one barrier: 0.15-0.3 us
-constexpr Index kTallTile = 4;         // below so many rows a tile loads weights more often than it multiplies
 // Members that split rows stream all weights each, every step, and so do calls side by side. LSTM(1024), 33 MB,
 // forward, two members: 73 ms by rows, 64 by units; at 8 MB (LSTM(512)) no difference.
 constexpr std::size_t kStreamBytes = 16u << 20;
 constexpr double kStreamCost = 1.15;
-constexpr std::size_t kPanelBytes = 128 * 1024;  // a panel beyond this is better read once for more rows
 constexpr std::size_t kHoistBytes = 256 * 1024;  // a quarter of a 1 MB L2
 
 double step_cost(const PlanShape& s) {
@@ -33,17 +32,16 @@ std::size_t weight_bytes(const PlanShape& s) {
 
 double stream_cost(std::size_t bytes) { return bytes > kStreamBytes ? kStreamCost : 1.0; }
 
-// A plan and what the table says it takes.
-struct Choice {
-  Plan plan;
-  double time;
-};
+}  // namespace
 
-Choice choose(const PlanShape& s, int threads) {
+Choice choose_plan(const PlanShape& s, int threads) {
   const double all = step_cost(s) * static_cast<double>(s.steps);
-  Choice best{{}, all};
+  Choice best{.time = all, .alone = all};
+  Plan& plan = best.plan;
   const auto consider = [&](Split split, int members, double time) {
-    if (members > 1 && time < best.time) best = {{.members = members, .split = split}, time};
+    if (members < 2) return;
+    (split == Split::rows ? best.by_rows : best.by_units) = time;
+    if (time < best.time) plan.members = members, plan.split = split, best.time = time;
   };
   const auto by_rows = static_cast<int>(std::min<Index>(threads, std::max<Index>(1, s.batch)));
   const int by_units = std::min(threads, static_cast<int>(s.layout->blocks.size()));
@@ -53,35 +51,37 @@ Choice choose(const PlanShape& s, int threads) {
   consider(Split::units, by_units,
            all / by_units + kShareCost + kBarrierCost * static_cast<double>(s.steps * s.layout->cell->phases));
 
-  Plan& plan = best.plan;
   const Index terms = s.layout->input + s.layout->hidden;
-  if (static_cast<std::size_t>(terms * s.layout->panel_columns) * s.element_size > kPanelBytes) plan.strip_rows = 128;
-  const Index rows = plan.split == Split::rows ? ceil_div(s.batch, plan.members) : s.batch;
-  if (rows < kTallTile && s.steps > 1) plan.hoist_steps = std::min(s.steps, hoist_steps(s, rows));
+  best.panel_bytes = static_cast<std::size_t>(terms * s.layout->panel_columns) * s.element_size;
+  if (best.panel_bytes > kPanelBytes) plan.strip_rows = 128;
+  best.rows = plan.split == Split::rows ? ceil_div(s.batch, plan.members) : s.batch;
+  if (best.rows < kTallTile && s.steps > 1) plan.hoist_steps = std::min(s.steps, hoist_steps(s, best.rows));
   return best;
 }
 
-}  // namespace
-
-Plan choose_plan(const PlanShape& s, int threads) { return choose(s, threads).plan; }
-
-double plan_cost(const PlanShape& s, int threads) { return choose(s, threads).time; }
-
-std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads) {
-  const int share = calls.size() > 1 ? threads / static_cast<int>(calls.size()) : 0;
-  if (share == 0) return {};
-  std::vector<Plan> plans;
-  double in_turn = 0, longest = 0;
+Choices choose_plans(std::span<const PlanShape> calls, int threads, bool apart, const Plan* forced) {
+  const int share = calls.size() > 1 && !apart ? threads / static_cast<int>(calls.size()) : 0;
+  Choices choices;
+  if (forced) {
+    choices.calls.assign(calls.size(), Choice{.plan = *forced});
+    choices.side_by_side = calls.size() > 1 && !apart;
+    return choices;
+  }
+  std::vector<Choice> sharing;
+  double longest = 0;
   std::size_t bytes = 0;
   for (const PlanShape& call : calls) {
-    const Choice choice = choose(call, share);
-    plans.push_back(choice.plan);
-    longest = std::max(longest, choice.time);
+    choices.calls.push_back(choose_plan(call, threads));
+    choices.in_turn += choices.calls.back().time;
+    if (share == 0) continue;
+    sharing.push_back(choose_plan(call, share));
+    longest = std::max(longest, sharing.back().time);
     bytes += weight_bytes(call);
-    in_turn += choose(call, threads).time;
   }
-  if (longest * stream_cost(bytes) + kShareCost > in_turn) plans.clear();
-  return plans;
+  if (share > 0) choices.at_once = longest * stream_cost(bytes) + kShareCost;
+  choices.side_by_side = share > 0 && choices.at_once <= choices.in_turn;
+  if (choices.side_by_side) choices.calls = std::move(sharing);
+  return choices;
 }
 
 std::vector<Plan> legal_plans(const PlanShape& s, int most_members) {

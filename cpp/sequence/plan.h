@@ -1,6 +1,7 @@
 // A plan is data: how a call is shared and staged. Every legal plan gives the same bits; the choice is only speed.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "sequence/batch.h"
@@ -27,15 +28,32 @@ struct PlanShape {
   std::size_t element_size;
 };
 
-// The choice, by the cost table in plan.cpp. members <= threads.
-Plan choose_plan(const PlanShape& shape, int threads);
+constexpr Index kTallTile = 4;  // below so many rows a tile loads weights more often than it multiplies
+constexpr std::size_t kPanelBytes = 128 * 1024;  // a panel beyond this is better read once for more rows
 
-// What the cost table says that plan takes forward, in FMAs of one core at its peak.
-double plan_cost(const PlanShape& shape, int threads);
+// A plan and what decided for it. Times are what the cost table in plan.cpp says that forward takes, in FMAs of one
+// core at its peak.
+struct Choice {
+  Plan plan = {};
+  double time = 0;
+  double alone = 0;                  // of one member
+  double by_rows = 0, by_units = 0;  // of as many members as can share rows, unit blocks; 0: nobody to share with
+  Index rows = 0;                    // of a member: at least kTallTile, or the input product is hoisted
+  std::size_t panel_bytes = 0;       // weights of a panel: beyond kPanelBytes the strip is higher
+};
 
-// Plans for independent calls that run side by side, each on its share of the threads. None: one call after the other,
-// on all threads, takes less.
-std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads);
+// Of independent calls. members <= threads.
+struct Choices {
+  std::vector<Choice> calls;
+  bool side_by_side = false;        // each call on its share of the threads; else in turn, each on all of them
+  double in_turn = 0, at_once = 0;  // what both take; at_once 0: there is one call, or more calls than threads
+};
+
+// apart: not side by side. forced: the plan of every call, where it is not null (tests).
+Choices choose_plans(std::span<const PlanShape> calls, int threads, bool apart = false, const Plan* forced = nullptr);
+
+// Of one call.
+Choice choose_plan(const PlanShape& shape, int threads);
 
 // The plans a test walks through: every split, member count, staging and strip height worth telling apart.
 std::vector<Plan> legal_plans(const PlanShape& shape, int most_members);

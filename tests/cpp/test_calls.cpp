@@ -149,8 +149,12 @@ void interrupted_passes() {
 std::vector<Plan> chosen(Index batch, Index steps, Index input, Index hidden, int threads, int calls = 2) {
   const Kernels<float>& k = kernels().f32;
   const Layout layout(*k.cells[find_cell("lstm")]->info, input, hidden, k.product.panel_columns, k.product.lanes);
-  return plans_side_by_side(std::vector<PlanShape>(static_cast<std::size_t>(calls), {batch, steps, &layout, 4}),
-                            threads);
+  const std::vector<PlanShape> shapes(static_cast<std::size_t>(calls), {batch, steps, &layout, 4});
+  const Choices choices = choose_plans(shapes, threads);
+  std::vector<Plan> plans;
+  for (const Choice& choice : choices.calls)
+    if (choices.side_by_side) plans.push_back(choice.plan);
+  return plans;
 }
 
 void plans_are_chosen_by_cost() {

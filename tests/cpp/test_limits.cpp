@@ -93,7 +93,7 @@ void plans() {
   const Layout layout(info, 3, 5, kernels().f32.product.panel_columns, kernels().f32.product.lanes);
   for (const Index batch : {Index(1), k31 - 1, k31 + 1})
     for (const Index steps : {Index(1), k31 - 1, k31 + 1}) {
-      const Plan plan = choose_plan({batch, steps, &layout, 4}, 8);
+      const Plan plan = choose_plan({batch, steps, &layout, 4}, 8).plan;
       check(plan.members >= 1 && plan.members <= 8 && plan.strip_rows >= 1 && plan.hoist_steps >= 0 &&
                 plan.hoist_steps <= steps,
             "a plan for a large call");
