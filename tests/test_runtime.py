@@ -163,3 +163,23 @@ def test_nanoseconds_count_the_computation_of_this_thread():
     assert first == 0  # a thread that has computed nothing
     assert last > 0
     assert _core.nanoseconds() == after
+
+
+def test_pool_counters():
+    before, size = _core.pool_bytes(), 3 << 20
+    _core.reset_pool_peak()
+    assert _core.pool_peak() == before
+    a = _core.empty([size], True)
+    assert size * 8 <= _core.pool_bytes() - before <= size * 9
+    assert _core.pool_peak() == _core.pool_bytes()
+    made = _core.pool_fresh()
+    del a
+    assert _core.pool_bytes() == before
+    assert _core.pool_peak() >= before + size * 8
+    again = _core.empty([size], True)
+    assert _core.pool_fresh() == made  # the block was kept
+    more = [_core.empty([size], True) for _ in range(2)]
+    assert _core.pool_fresh() == made + 2
+    del again, more
+    _core.reset_pool_peak()
+    assert _core.pool_peak() == before

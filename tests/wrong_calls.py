@@ -209,6 +209,10 @@ CORE = {
         lambda: of_call(_core.plan_costs, cell="gru", float64=False, batch=3, steps=4, input=5, hidden=6, threads=2)
     ],
     "nanoseconds": [lambda: of_call(_core.nanoseconds)],
+    "pool_bytes": [lambda: of_call(_core.pool_bytes)],
+    "pool_peak": [lambda: of_call(_core.pool_peak)],
+    "reset_pool_peak": [lambda: of_call(_core.reset_pool_peak)],
+    "pool_fresh": [lambda: of_call(_core.pool_fresh)],
     "force_plan": [lambda: of_call(_core.force_plan, plan=(1, "rows", 5, 3))],
     "unary": [lambda: of_call(_core.unary, name="exp", x=array(3, 4))],
     "activation": [lambda: of_call(_core.activation, name="tanh", x=array(3, 4))],

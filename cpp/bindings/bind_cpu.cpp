@@ -1,8 +1,9 @@
-// The CPU: instruction sets, threads and time.
+// The machine: instruction sets, threads, time and memory.
 #include "bindings/compute.h"
 #include "bindings/ndarray.h"
 #include "cpu/dispatch.h"
 #include "cpu/float_env.h"
+#include "runtime/buffer.h"
 
 namespace latchwork {
 void bind_cpu(py::module_& m) {
@@ -21,6 +22,16 @@ void bind_cpu(py::module_& m) {
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
   m.def("nanoseconds", &compute_nanoseconds);
+  m.def(
+      "pool_bytes", [] { return pool_counters().bytes; },
+      "Bytes that the core's memory pool has handed out now: packed weights, contexts, large arrays and work space.");
+  m.def(
+      "pool_peak", [] { return pool_counters().peak; },
+      "The most bytes that the pool had handed out at once since `reset_pool_peak`.");
+  m.def("reset_pool_peak", &reset_pool_peak, "`pool_peak` counts from what is handed out now.");
+  m.def(
+      "pool_fresh", [] { return pool_counters().fresh; },
+      "How many blocks the pool has taken from the system since the process began: it had none that fits.");
 }
 
 }  // namespace latchwork

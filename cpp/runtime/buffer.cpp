@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include <array>
+#include <algorithm>
 #include <bit>
 #include <mutex>
 #include <new>
@@ -30,12 +30,21 @@ struct Pool {
   };
   std::mutex mutex;
   std::vector<Block> idle;
-  std::size_t idle_bytes = 0, used_bytes = 0, most_used = 0;
+  std::size_t idle_bytes = 0, used_bytes = 0;
+  std::size_t most_used = 0;  // since the last trim: what may be kept
+  std::size_t peak = 0;       // since it was reset
+  std::size_t fresh = 0;
 
-  void free_last() noexcept {
-    idle_bytes -= idle.back().bytes;
-    ::operator delete(idle.back().memory, std::align_val_t(kAlignment));
-    idle.pop_back();
+  void count(std::size_t bytes) noexcept {
+    used_bytes += bytes;
+    most_used = std::max(most_used, used_bytes);
+    peak = std::max(peak, used_bytes);
+  }
+
+  void free_oldest() noexcept {
+    idle_bytes -= idle.front().bytes;
+    ::operator delete(idle.front().memory, std::align_val_t(kAlignment));
+    idle.erase(idle.begin());
   }
 };
 
@@ -76,15 +85,14 @@ void* pool_acquire(std::size_t bytes) {
       void* const memory = p.idle[i].memory;
       p.idle.erase(p.idle.begin() + static_cast<std::ptrdiff_t>(i));
       p.idle_bytes -= wanted;
-      p.used_bytes += wanted;
-      if (p.used_bytes > p.most_used) p.most_used = p.used_bytes;
+      p.count(wanted);
       return memory;
     }
   }
   void* const memory = fresh(wanted);
   const std::lock_guard lock(p.mutex);
-  p.used_bytes += wanted;
-  if (p.used_bytes > p.most_used) p.most_used = p.used_bytes;
+  p.count(wanted);
+  ++p.fresh;
   return memory;
 }
 
@@ -100,17 +108,26 @@ void pool_release(void* memory, std::size_t bytes) noexcept {
   p.idle.push_back({memory, freed});
   p.idle_bytes += freed;
   // Keep no more than the most that was ever in use: the oldest idle block goes first.
-  while (p.idle_bytes + p.used_bytes > p.most_used && !p.idle.empty()) {
-    std::swap(p.idle.front(), p.idle.back());
-    p.free_last();
-  }
+  while (p.idle_bytes + p.used_bytes > p.most_used && !p.idle.empty()) p.free_oldest();
 }
 
 void pool_trim() noexcept {
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
-  while (!p.idle.empty()) p.free_last();
+  while (!p.idle.empty()) p.free_oldest();
   p.most_used = p.used_bytes;
+}
+
+PoolCounters pool_counters() noexcept {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  return {p.used_bytes, p.peak, p.fresh};
+}
+
+void reset_pool_peak() noexcept {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  p.peak = p.used_bytes;
 }
 
 std::size_t checked_bytes(Index count, std::size_t size, const char* name) {

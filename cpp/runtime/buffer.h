@@ -18,6 +18,15 @@ std::size_t acquired_by_this_thread() noexcept;
 // Gives idle memory back to the system. The pool keeps at most as much as was in use at once.
 void pool_trim() noexcept;
 
+// What the pool has handed out, sizes as it rounds them: always counted.
+struct PoolCounters {
+  std::size_t bytes;  // in use now
+  std::size_t peak;   // the most that was in use at once since the last reset_pool_peak
+  std::size_t fresh;  // blocks that came from the system, since the process began: the pool had none that fits
+};
+PoolCounters pool_counters() noexcept;
+void reset_pool_peak() noexcept;
+
 // count * size in bytes, and a * b, checked: Error names the argument where a size is negative or overflows.
 std::size_t checked_bytes(Index count, std::size_t size, const char* name = "size");
 Index checked_product(Index a, Index b, const char* name = "size");
