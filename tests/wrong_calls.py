@@ -213,7 +213,7 @@ CORE = {
     "pool_peak": [lambda: of_call(_core.pool_peak)],
     "reset_pool_peak": [lambda: of_call(_core.reset_pool_peak)],
     "pool_fresh": [lambda: of_call(_core.pool_fresh)],
-    "force_plan": [lambda: of_call(_core.force_plan, plan=(1, "rows", 5, 3))],
+    "force_plan": [lambda: of_call(_core.force_plan, plan=(1, "rows", 5, 3, 0, 0))],
     "unary": [lambda: of_call(_core.unary, name="exp", x=array(3, 4))],
     "activation": [lambda: of_call(_core.activation, name="tanh", x=array(3, 4))],
     "activation_backward": [lambda: of_call(_core.activation_backward, name="tanh", y=array(3, 4), dy=array(3, 4))],

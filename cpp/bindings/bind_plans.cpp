@@ -39,7 +39,7 @@ py::list legal(const std::string& cell, bool is_float64, Index batch, Index step
   const Layout layout = layout_of(cell, is_float64, input, hidden);
   py::list plans;
   for (const Plan& p : legal_plans({batch, steps, &layout, is_float64 ? sizeof(double) : sizeof(float)}, threads))
-    plans.append(py::make_tuple(p.members, split_name(p), p.strip_rows, p.hoist_steps));
+    plans.append(as_tuple(p));
   return plans;
 }
 
@@ -73,7 +73,7 @@ py::dict answer(const Choice& choice, const Choices& choices, const CallBytes& b
   const Plan& plan = choice.plan;
   py::dict d;
   d["products"] = products_of(*layout.cell, layout);
-  d["plan"] = py::make_tuple(plan.members, split_name(plan), plan.strip_rows, plan.hoist_steps);
+  d["plan"] = as_tuple(plan);
   d["forced"] = forced_plan() != nullptr;
   d["side_by_side"] = choices.side_by_side;
   const auto packs = static_cast<std::size_t>(layout.forward_size + layout.backward_size + layout.slot_row());
@@ -133,6 +133,11 @@ py::list explain_calls(const std::vector<AskedCall>& calls, bool training) {
 
 }  // namespace
 
+py::tuple as_tuple(const Plan& p) {
+  return py::make_tuple(p.members, p.split == Split::rows ? "rows" : "units", p.strip_rows, p.hoist_steps, p.few_rows,
+                        p.few_hoist_steps);
+}
+
 const Plan* forced_plan() { return forced ? &*forced : nullptr; }
 
 void bind_plans(py::module_& m) {
@@ -141,23 +146,27 @@ void bind_plans(py::module_& m) {
   m.def("pool_size", &pool_size, py::arg("bytes"), "What the core's memory pool takes for an array of so many bytes.");
   m.def("legal_plans", &legal, py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"),
         py::arg("input"), py::arg("hidden"), py::arg("threads"),
-        "For tests: (members, split, strip_rows, hoist_steps) of every plan a call of this size may use.");
+        "For tests: (members, split, strip_rows, hoist_steps, few_rows, few_hoist_steps) of every plan a call of this "
+        "size may use.");
   m.def("plan_costs", &costs, py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"),
         py::arg("hidden"), py::arg("threads"),
         "Of a forward call on 1, 2, ... threads by the plan's cost table, in multiply-adds of one core at its peak.");
   m.def(
       "force_plan",
-      [](const std::optional<std::tuple<int, std::string, Index, Index>>& p) {
+      [](const std::optional<std::tuple<int, std::string, Index, Index, Index, Index>>& p) {
         if (!p) {
           forced.reset();
           return;
         }
-        const auto& [members, split, strip_rows, hoist_steps] = *p;
+        const auto& [members, split, strip_rows, hoist_steps, few_rows, few_hoist_steps] = *p;
         if (split != "rows" && split != "units") throw Error("plan: the split must be rows or units, got " + split);
         require_within(members, 1, kMostMembers, "plan: members");
         require_within(strip_rows, 1, kMostRows, "plan: strip_rows");
         require_within(hoist_steps, 0, kMostRows, "plan: hoist_steps");
-        forced = Plan{members, split == "rows" ? Split::rows : Split::units, strip_rows, hoist_steps};
+        require_within(few_rows, 0, kMostRows, "plan: few_rows");
+        require_within(few_hoist_steps, 0, kMostRows, "plan: few_hoist_steps");
+        forced = Plan{members, split == "rows" ? Split::rows : Split::units, strip_rows, hoist_steps, few_rows,
+                      few_hoist_steps};
       },
       py::arg("plan"), "For tests: every later call uses this plan; None: the library chooses again.");
 }

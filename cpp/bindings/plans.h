@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "bindings/ndarray.h"
 #include "sequence/plan.h"
 #include "sequence/records.h"
 
@@ -11,7 +12,8 @@ namespace latchwork {
 // The plan that a test forces on every call; null: the library chooses.
 const Plan* forced_plan();
 
-inline const char* split_name(const Plan& plan) { return plan.split == Split::rows ? "rows" : "units"; }
+// (members, "rows" or "units", strip_rows, hoist_steps, few_rows, few_hoist_steps)
+py::tuple as_tuple(const Plan& plan);
 
 // Throws Error unless it is the name of one.
 Memory memory_of(const std::string& name);

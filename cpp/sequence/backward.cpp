@@ -37,6 +37,7 @@ template <class T>
 BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p, InterruptPoll& i)
     : args(a),
       plan(p),
+      stretches(latchwork::stretches(p, *a.batch)),
       interruption(i),
       layout(a.weights->layout()),
       barrier(p.members),
@@ -57,43 +58,60 @@ namespace {
 template <class T>
 class Member {
  public:
-  Member(BackwardCall<T>& call, int index)
-      : call_(call), index_(index), sweep_(call, index), input_gradients_(call, index), poll_(&call.interruption) {
+  Member(BackwardCall<T>& call, int index) : call_(call), index_(index), poll_(&call.interruption) {
+    for (int i = 0; i < call.stretches.count; ++i) {
+      sweep_[i].emplace(call, call.stretches.part[i], index);
+      input_gradients_[i].emplace(call, call.stretches.part[i], index);
+    }
     if (call.rerun) forward_.emplace(call.rerun->call, index);
   }
 
   void run() {
-    const Batch& batch = *call_.args.batch;
-    const Index steps = batch.steps(), group = group_steps(batch.size());
-    sweep_.take_states();
-    for (Index begin = (ceil_div(steps, group) - 1) * group; begin >= 0; begin -= group) {
-      const Index end = std::min(steps, begin + group);
+    const Index steps = call_.args.batch->steps();
+    sweep_[0]->take_states();
+    for (Index end = steps; end > 0;) {
+      const int part = end > call_.stretches.part[0].end ? 1 : 0;
+      const Stretch& stretch = call_.stretches.part[part];
+      const Index begin = block_begin(stretch, end);
       if (forward_ && (end == steps || call_.args.segments.begins_at(end))) make_records(end);
-      sweep_.run(begin, end);
+      sweep_[part]->run(begin, end);
       if (index_ == 0 && call_.interruption.wanted()) call_.last.store(begin, std::memory_order_relaxed);
-      if (call_.plan.split == Split::units) call_.barrier.wait();
-      input_gradients_.run(begin, end);
+      if (stretch.split == Split::units) call_.barrier.wait();
+      input_gradients_[part]->run(begin, end);
       call_.barrier.wait();
-      call_.weights.add(batch.first_record(end) - batch.first_record(begin), index_, call_.plan.members, poll_);
+      call_.weights.add(*call_.args.batch, begin, end, index_, call_.plan.members, poll_);
       call_.barrier.wait();
       if (call_.last.load(std::memory_order_relaxed) == begin) return;
+      end = begin;
     }
-    sweep_.hand_out_states();
+    sweep_[0]->hand_out_states();
   }
 
  private:
+  // As many groups of one stretch and segment as the slot gradients have room for: late steps have few rows.
+  Index block_begin(const Stretch& stretch, Index end) const {
+    const Batch& batch = *call_.args.batch;
+    const Index group = group_steps(batch.size());
+    Index begin = (end - 1) / group * group;
+    while (begin > stretch.begin && !call_.args.segments.begins_at(begin) &&
+           batch.first_record(end) - batch.first_record(begin - group) <= call_.slots.capacity())
+      begin -= group;
+    return begin;
+  }
+
   // Of the segment that ends before `end`.
   void make_records(Index end) {
     const Index segment = call_.args.segments.segment, begin = (end - 1) / segment * segment;
     forward_->rerun(begin, end);
-    sweep_.enter_segment(begin);
+    for (std::optional<Sweep<T>>& sweep : sweep_)
+      if (sweep) sweep->enter_segment(begin);
   }
 
   BackwardCall<T>& call_;
   const int index_;
   std::optional<ForwardMember<T>> forward_;
-  Sweep<T> sweep_;
-  InputGradients<T> input_gradients_;
+  std::optional<Sweep<T>> sweep_[2];  // of each stretch
+  std::optional<InputGradients<T>> input_gradients_[2];
   WorkPoll poll_;
 };
 

@@ -26,6 +26,7 @@ struct BackwardCall {
 
   const BackwardArgs<T>& args;
   const Plan plan;
+  const Stretches stretches;
   InterruptPoll& interruption;
   std::atomic<Index> last = -1;  // first step of the block after which all leave, interrupted
   const Layout& layout;

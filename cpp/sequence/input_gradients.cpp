@@ -5,11 +5,12 @@
 namespace latchwork {
 
 template <class T>
-InputGradients<T>::InputGradients(BackwardCall<T>& call, int member)
+InputGradients<T>::InputGradients(BackwardCall<T>& call, const Stretch& stretch, int member)
     : call_(call),
+      split_(stretch.split),
       member_(member),
       product_(call.args.dx ? call.layout.backward_of(Operand::x) : nullptr),
-      rows_(row_share(call.plan, *call.args.batch, member)),
+      rows_(row_share(stretch, *call.args.batch, call.plan.members, member)),
       poll_(&call.interruption) {
   if (!product_) return;
   chain_ = call.slots.chain(*product_);
@@ -22,7 +23,7 @@ InputGradients<T>::InputGradients(BackwardCall<T>& call, int member)
 template <class T>
 Index InputGradients<T>::list_rows(Index begin, Index end) {
   const Batch& batch = *call_.args.batch;
-  const bool by_rows = call_.plan.split == Split::rows;
+  const bool by_rows = split_ == Split::rows;
   Index count = 0, k = 0;
   for (Index t = end - 1; t >= begin; --t) {
     const Index rows = rows_.active(batch.active(t));

@@ -8,11 +8,11 @@
 
 namespace latchwork {
 
-// One member's share: its own rows (rows split) or of all in turn (units split).
+// One member's share of a stretch: its own rows (rows split) or of all in turn (units split).
 template <class T>
 class InputGradients {
  public:
-  InputGradients(BackwardCall<T>& call, int member);
+  InputGradients(BackwardCall<T>& call, const Stretch& stretch, int member);
   void run(Index begin, Index end);
 
  private:
@@ -20,6 +20,7 @@ class InputGradients {
   void panel(Index count, Index column, Index width, const T* weights);
 
   BackwardCall<T>& call_;
+  const Split split_;
   const int member_;
   const BackwardProduct* product_;  // null: dx is not wanted
   const RowShare rows_;

@@ -15,15 +15,30 @@ constexpr std::size_t kStreamBytes = 16u << 20;
 constexpr double kStreamCost = 1.15;
 constexpr std::size_t kHoistBytes = 256 * 1024;  // a quarter of a 1 MB L2
 
-double step_cost(const PlanShape& s) {
+// One row's step.
+double row_cost(const PlanShape& s) {
   const Layout& layout = *s.layout;
-  return static_cast<double>(s.batch) * static_cast<double>(layout.slot_row()) *
+  return static_cast<double>(layout.slot_row()) *
          static_cast<double>(layout.input + layout.hidden + 24);  // 24: the pointwise pass, as chain terms
 }
 
 Index hoist_steps(const PlanShape& s, Index rows) {
   const auto bytes = static_cast<std::size_t>(std::max<Index>(1, rows * s.layout->slot_row())) * s.element_size;
   return std::clamp<Index>(static_cast<Index>(kHoistBytes / bytes), 1, 64);
+}
+
+// So many rows take as long as this many of a tall tile: a low tile waits for its weights.
+double tall_rows(Index rows) {
+  return rows < kTallTile ? static_cast<double>(rows + kTallTile) / 2 : static_cast<double>(rows);
+}
+
+// The most rows of a step that members split by units: up to there none takes less split by rows.
+Index few_rows(const PlanShape& s, int members) {
+  const double row = row_cost(s), barriers = kBarrierCost * static_cast<double>(s.layout->cell->phases);
+  Index rows = 0;
+  while (rows < s.batch && tall_rows(rows + 1) * row / members + barriers < tall_rows(ceil_div(rows + 1, members)) * row)
+    ++rows;
+  return rows;
 }
 
 std::size_t weight_bytes(const PlanShape& s) {
@@ -35,7 +50,7 @@ double stream_cost(std::size_t bytes) { return bytes > kStreamBytes ? kStreamCos
 }  // namespace
 
 Choice choose_plan(const PlanShape& s, int threads) {
-  const double all = step_cost(s) * static_cast<double>(s.steps);
+  const double all = row_cost(s) * static_cast<double>(s.batch) * static_cast<double>(s.steps);
   Choice best{.time = all, .alone = all};
   Plan& plan = best.plan;
   const auto consider = [&](Split split, int members, double time) {
@@ -56,6 +71,10 @@ Choice choose_plan(const PlanShape& s, int threads) {
   if (best.panel_bytes > kPanelBytes) plan.strip_rows = 128;
   best.rows = plan.split == Split::rows ? ceil_div(s.batch, plan.members) : s.batch;
   if (best.rows < kTallTile && s.steps > 1) plan.hoist_steps = std::min(s.steps, hoist_steps(s, best.rows));
+  if (plan.members > 1 && plan.split == Split::rows && by_units == plan.members) {
+    plan.few_rows = few_rows(s, plan.members);
+    if (plan.few_rows > 0 && s.steps > 1) plan.few_hoist_steps = std::min(s.steps, hoist_steps(s, plan.few_rows));
+  }
   return best;
 }
 
@@ -93,24 +112,43 @@ std::vector<Plan> legal_plans(const PlanShape& s, int most_members) {
       for (const Index strip : {1, 5, 32})
         for (const Index hoist : {0, 1, 3})
           plans.push_back({.members = members, .split = split, .strip_rows = strip, .hoist_steps = hoist});
+      if (members == 1 || split == Split::units) continue;
+      for (const Index few : {1, 3})
+        for (const Index hoist : {0, 2})
+          plans.push_back({.members = members, .few_rows = few, .few_hoist_steps = hoist});
     }
   return plans;
 }
 
-RowShare row_share(const Plan& plan, const Batch& batch, int member) {
-  if (plan.split == Split::units) return {0, 1, batch.size()};
-  // Equal lengths: neighbours, which share cache lines. Else dealt out one by one: every member gets long and short.
-  if (batch.equal_lengths()) {
-    const Index share = ceil_div(batch.size(), plan.members), first = std::min(batch.size(), member * share);
-    return {first, 1, std::min(share, batch.size() - first)};
+Stretches stretches(const Plan& plan, const Batch& batch) {
+  const Index steps = batch.steps(), group = group_steps(batch.size());
+  Index few_from = steps;
+  if (plan.split == Split::rows && plan.few_rows > 0) {
+    while (few_from > 0 && batch.active(few_from - 1) <= plan.few_rows) --few_from;
+    few_from = ceil_div(few_from, group) * group;
   }
-  return {member, plan.members, member < batch.size() ? ceil_div(batch.size() - member, plan.members) : 0};
+  const Stretch many{0, std::min(few_from, steps), batch.size(), plan.split, plan.hoist_steps};
+  const Stretch few{few_from, steps, few_from > 0 ? batch.active(few_from) : batch.size(), Split::units,
+                    plan.few_hoist_steps};
+  if (few_from >= steps) return {{many, {}}, 1};
+  if (few_from == 0) return {{few, {}}, 1};
+  return {{many, few}, 2};
 }
 
-BlockShare block_share(const Plan& plan, const Layout& layout, int member) {
+RowShare row_share(const Stretch& stretch, const Batch& batch, int members, int member) {
+  if (stretch.split == Split::units) return {0, 1, stretch.rows};
+  // Equal lengths: neighbours, which share cache lines. Else dealt out one by one: every member gets long and short.
+  if (batch.equal_lengths()) {
+    const Index share = ceil_div(batch.size(), members), first = std::min(batch.size(), member * share);
+    return {first, 1, std::min(share, batch.size() - first)};
+  }
+  return {member, members, member < batch.size() ? ceil_div(batch.size() - member, members) : 0};
+}
+
+BlockShare block_share(const Stretch& stretch, const Layout& layout, int members, int member) {
   const auto blocks = static_cast<Index>(layout.blocks.size());
-  if (plan.split == Split::rows) return {0, blocks};
-  return {blocks * member / plan.members, blocks * (member + 1) / plan.members};
+  if (stretch.split == Split::rows) return {0, blocks};
+  return {blocks * member / members, blocks * (member + 1) / members};
 }
 
 UnitShare unit_share(const Layout& layout, const BlockShare& blocks) {

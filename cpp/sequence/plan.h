@@ -19,7 +19,25 @@ struct Plan {
   Split split = Split::rows;
   Index strip_rows = 32;  // rows whose pre-activations share a strip
   Index hoist_steps = 0;  // steps whose input product is made at once, ahead; 0: fused into the step's chain
+  // Split by rows: the last steps, of so few rows, which the longest sequences have, are split by units all the same.
+  Index few_rows = 0;
+  Index few_hoist_steps = 0;
 };
+
+// Steps [begin, end) of a call that are shared in one way.
+struct Stretch {
+  Index begin, end;
+  Index rows;  // the most that a step has
+  Split split;
+  Index hoist_steps;
+};
+
+// The whole call, or its steps with many rows and then those with few, which begin with a group of steps.
+struct Stretches {
+  Stretch part[2];
+  int count;
+};
+Stretches stretches(const Plan& plan, const Batch& batch);
 
 // What the choice depends on.
 struct PlanShape {
@@ -59,13 +77,13 @@ Choice choose_plan(const PlanShape& shape, int threads);
 std::vector<Plan> legal_plans(const PlanShape& shape, int most_members);
 
 // Rows of one member.
-RowShare row_share(const Plan& plan, const Batch& batch, int member);
+RowShare row_share(const Stretch& stretch, const Batch& batch, int members, int member);
 
 // Unit blocks of one member: [first, end).
 struct BlockShare {
   Index first, end;
 };
-BlockShare block_share(const Plan& plan, const Layout& layout, int member);
+BlockShare block_share(const Stretch& stretch, const Layout& layout, int members, int member);
 
 // The real units of those blocks: [first, end).
 struct UnitShare {

@@ -13,16 +13,17 @@ constexpr Index kRowsAtOnce = 256;
 }  // namespace
 
 template <class T>
-Sweep<T>::Sweep(BackwardCall<T>& call, int member)
+Sweep<T>::Sweep(BackwardCall<T>& call, const Stretch& stretch, int member)
     : call_(call),
+      split_(stretch.split),
       member_(member),
       args_(call.args),
       layout_(call.layout),
       cell_(*call.layout.cell),
       batch_(*call.args.batch),
       kernels_(call.args.weights->table().template of<T>().product),
-      rows_(row_share(call.plan, batch_, member)),
-      blocks_(block_share(call.plan, layout_, member)),
+      rows_(row_share(stretch, batch_, call.plan.members, member)),
+      blocks_(block_share(stretch, layout_, call.plan.members, member)),
       units_(unit_share(layout_, blocks_)),
       poll_(&call.interruption),
       x_(rows_.count),
@@ -97,7 +98,7 @@ void Sweep<T>::point_rows(Index t, Index rows, Index k) {
 // Copies this step's operands to where `outer` wants them. With units split, members take turns by operand row.
 template <class T>
 void Sweep<T>::pack_operands(Index rows, Index k) {
-  const bool by_rows = call_.plan.split == Split::rows;
+  const bool by_rows = split_ == Split::rows;
   const Index begin = by_rows ? 0 : rows * member_ / call_.plan.members,
               end = by_rows ? rows : rows * (member_ + 1) / call_.plan.members;
   const auto pack = [&](Operand operand, const Buffer<const T*>& source) {
@@ -177,7 +178,7 @@ void Sweep<T>::step(Index t, Index rows, Index k) {
   for (int phase = cell_.phases - 1; phase >= 0; --phase) {
     for (Index b = blocks_.first; b < blocks_.end; ++b)
       if (!poll_.leaving(rows * cell_.slots * layout_.panel_columns)) pass(t, phase, b, rows, k);
-    if (call_.plan.split == Split::units) call_.barrier.wait();
+    if (split_ == Split::units) call_.barrier.wait();
     if (phase > 0)
       flow(Operand::intermediate, rows, {call_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);
   }

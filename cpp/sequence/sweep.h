@@ -8,11 +8,11 @@
 
 namespace latchwork {
 
-// One member's part of the sweep.
+// One member's part of the sweep through a stretch.
 template <class T>
 class Sweep {
  public:
-  Sweep(BackwardCall<T>& call, int member);
+  Sweep(BackwardCall<T>& call, const Stretch& stretch, int member);
 
   // The states before step 0, as far as this member reads them.
   void take_states();
@@ -35,6 +35,7 @@ class Sweep {
   Rows<T> state_rows(Index t, int state, Index row) const;
 
   BackwardCall<T>& call_;
+  const Split split_;
   const int member_;
   const BackwardArgs<T>& args_;
   const Layout& layout_;

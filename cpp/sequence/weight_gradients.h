@@ -19,9 +19,9 @@ class WeightGradients {
   // `stride` behind the one before.
   void pack(Operand operand, const T* const* source, Index rows, Index k, Index stride);
 
-  // Adds the gradients of a block of `count` rows: the share of one member, counted in output tiles; not all of them
-  // once the call is interrupted.
-  void add(Index count, int member, int members, WorkPoll& poll);
+  // Adds the gradients of a block, steps [begin, end), group by group: the share of one member, counted in output
+  // tiles; not all of them once the call is interrupted.
+  void add(const Batch& batch, Index begin, Index end, int member, int members, WorkPoll& poll);
 
  private:
   // Where an operand's rows lie packed for `outer`: [tile][K of the block][tile_rows].
@@ -39,7 +39,7 @@ class WeightGradients {
     Index tiles;
   };
   void list_panels(const BackwardArgs<T>& args, int slot, Index block);
-  void add_tile(const Panel& panel, Index tile, Index count);
+  void add_tile(const Panel& panel, Index tile, Index k, Index count);
 
   const Layout& layout_;
   const ProductKernels<T>& kernels_;

@@ -21,12 +21,11 @@ void shares() {
   for (const std::vector<Index>& lengths : {std::vector<Index>{4, 4, 4, 4, 4}, {5, 1, 0, 3, 2}}) {
     const Batch batch(lengths);
     for (int members = 1; members <= 8; ++members) {
-      Plan plan;
-      plan.members = members;
+      const Stretch all = stretches({.members = members}, batch).part[0];
       for (Index active = 0; active <= batch.size(); ++active) {
         std::vector<int> seen(lengths.size());
         for (int m = 0; m < members; ++m) {
-          const RowShare share = row_share(plan, batch, m);
+          const RowShare share = row_share(all, batch, members, m);
           for (Index i = 0; i < share.active(active); ++i) seen[static_cast<std::size_t>(share.row(i))]++;
         }
         bool exact = true;
@@ -36,6 +35,22 @@ void shares() {
       }
     }
   }
+}
+
+// The last steps have few rows: where that begins, and that it begins with a group.
+void few_rows() {
+  const Batch batch({1000, 600, 300, 300, 2, 0});  // groups of 43 steps
+  const auto of = [&](Plan plan) { return stretches(plan, batch); };
+  check(of({.members = 2}).count == 1 && of({.members = 2, .split = Split::units, .few_rows = 2}).count == 1,
+        "shared in one way");
+  const Stretches two = of({.members = 2, .hoist_steps = 5, .few_rows = 2, .few_hoist_steps = 7});
+  const Stretch many = two.part[0], few = two.part[1];
+  check(two.count == 2 && many.begin == 0 && many.end == 301 && few.begin == 301 && few.end == 1000, "from 300 on");
+  check(many.rows == 6 && many.split == Split::rows && many.hoist_steps == 5, "many rows");
+  check(few.rows == 2 && few.split == Split::units && few.hoist_steps == 7, "few rows");
+  check(row_share(few, batch, 2, 1).count == 2 && row_share(many, batch, 2, 1).count == 3, "all rows, own rows");
+  const Stretches few_alone = of({.members = 2, .few_rows = 6});
+  check(few_alone.count == 1 && few_alone.part[0].split == Split::units && few_alone.part[0].rows == 6, "few alone");
 }
 
 void maps() {
@@ -72,6 +87,7 @@ int main() {
   using namespace latchwork::test;
   order();
   shares();
+  few_rows();
   maps();
   groups();
   return report("batch");

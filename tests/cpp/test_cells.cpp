@@ -35,7 +35,8 @@ void plans(const std::string& where, const std::string& cell) {
   for (const Plan& plan : legal_plans({p.B, p.T, &layout, sizeof(T)}, 3))
     check(equal(first, run<T>(cell, p, &plan)),
           where + " plan of " + std::to_string(plan.members) + (plan.split == Split::rows ? " by rows" : " by units") +
-              ", strip " + std::to_string(plan.strip_rows) + ", hoist " + std::to_string(plan.hoist_steps));
+              ", strip " + std::to_string(plan.strip_rows) + ", hoist " + std::to_string(plan.hoist_steps) + ", few " +
+              std::to_string(plan.few_rows) + " hoist " + std::to_string(plan.few_hoist_steps));
 }
 
 }  // namespace
