@@ -67,7 +67,7 @@ double outer(Index terms) {
   const Index rows = kernel.tile_rows, columns = kernel.panel_columns;
   const Buffer<float> a = filled(terms * rows, 0.5f), b = filled(terms * columns, 0.25f);
   Buffer<float> out = filled(rows * columns, 0.0f);
-  const OuterArgs<float> args{terms, rows, columns, a.data(), b.data(), columns, out.data(), columns};
+  const OuterArgs<float> args{&terms, 1, rows, columns, a.data(), b.data(), columns, out.data(), columns};
   return 2e-9 * static_cast<double>(rows * columns * terms) / seconds_of([&] { kernel.outer(args); });
 }
 

@@ -132,10 +132,6 @@ void store_columns(V value, typename V::Scalar* p, Index columns) {
 template <class V, int R, int N>
 void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   using T = typename V::Scalar;
-  V sum[R][N];
-  LATCHWORK_UNROLL
-  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
-  for (int v = 0; v < N; ++v) sum[r][v] = V(T(0));
   // The gradient of a large weight comes from memory: asked for now, it is there when the chain ends.
   LATCHWORK_UNROLL
   for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
@@ -143,23 +139,29 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   const T* a = args.a;
   const T* b = args.b;
   const Index b_stride = args.b_stride;
-  for (Index k = 0; k < args.count; ++k, a += kTileRows, b += b_stride) {
-    V column[N];
+  for (Index group = 0; group < args.groups; ++group) {
+    V sum[R][N];
     LATCHWORK_UNROLL
-    for (int v = 0; v < N; ++v) column[v] = V::load(b + v * V::kLanes);
-    LATCHWORK_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const V row(a[r]);
+    for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v) sum[r][v] = V(T(0));
+    for (Index k = 0; k < args.counts[group]; ++k, a += kTileRows, b += b_stride) {
+      V column[N];
       LATCHWORK_UNROLL
-      for (int v = 0; v < N; ++v) sum[r][v] = fma(row, column[v], sum[r][v]);
+      for (int v = 0; v < N; ++v) column[v] = V::load(b + v * V::kLanes);
+      LATCHWORK_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const V row(a[r]);
+        LATCHWORK_UNROLL
+        for (int v = 0; v < N; ++v) sum[r][v] = fma(row, column[v], sum[r][v]);
+      }
     }
-  }
-  LATCHWORK_UNROLL
-  for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
-  for (int v = 0; v < N; ++v) {
-    T* const out = args.out + r * args.out_stride + v * V::kLanes;
-    const Index columns = args.columns - v * V::kLanes;
-    store_columns(load_columns<V>(out, columns) + sum[r][v], out, columns);
+    LATCHWORK_UNROLL
+    for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
+    for (int v = 0; v < N; ++v) {
+      T* const out = args.out + r * args.out_stride + v * V::kLanes;
+      const Index columns = args.columns - v * V::kLanes;
+      store_columns(load_columns<V>(out, columns) + sum[r][v], out, columns);
+    }
   }
 }
 
@@ -187,9 +189,12 @@ template <class V>
 void column_sums(const OuterArgs<typename V::Scalar>& args) noexcept {
   using T = typename V::Scalar;
   for (Index c = 0; c < args.columns; c += V::kLanes) {
-    V sum = V(T(0));
-    for (Index k = 0; k < args.count; ++k) sum = sum + V::load(args.b + k * args.b_stride + c);
-    store_columns(load_columns<V>(args.out + c, args.columns - c) + sum, args.out + c, args.columns - c);
+    const T* b = args.b + c;
+    for (Index group = 0; group < args.groups; ++group) {
+      V sum = V(T(0));
+      for (Index k = 0; k < args.counts[group]; ++k, b += args.b_stride) sum = sum + V::load(b);
+      store_columns(load_columns<V>(args.out + c, args.columns - c) + sum, args.out + c, args.columns - c);
+    }
   }
 }
 

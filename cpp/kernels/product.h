@@ -38,15 +38,16 @@ struct ProductArgs {
   const T* const* operand = nullptr;  // [rows] of the segments that name none
 };
 
-// out[r][c] += sum over k: a[k][r] * b[k][c], the sum one FMA chain from zero, k ascending, then one addition.
-// Parameter gradients accumulate: this is where.
+// out[r][c] += sum over k: a[k][r] * b[k][c], group by group: a group's sum is one FMA chain from zero, k ascending, then
+// one addition. Parameter gradients accumulate: this is where.
 template <class T>
 struct OuterArgs {
-  Index count;    // K
+  const Index* counts;  // [groups] K of each
+  Index groups;
   Index rows;     // at most tile_rows
   Index columns;  // real columns, at most one panel
-  const T* a;     // [K, tile_rows]
-  const T* b;     // [K, b_stride]
+  const T* a;     // [sum of K, tile_rows]
+  const T* b;     // [sum of K, b_stride]
   Index b_stride;
   T* out;  // [rows, out_stride], the caller's own array
   Index out_stride;

@@ -58,7 +58,8 @@ namespace {
 template <class T>
 class Member {
  public:
-  Member(BackwardCall<T>& call, int index) : call_(call), index_(index), poll_(&call.interruption) {
+  Member(BackwardCall<T>& call, int index)
+      : call_(call), index_(index), counts_(call.slots.capacity()), poll_(&call.interruption) {
     for (int i = 0; i < call.stretches.count; ++i) {
       sweep_[i].emplace(call, call.stretches.part[i], index);
       input_gradients_[i].emplace(call, call.stretches.part[i], index);
@@ -74,12 +75,13 @@ class Member {
       const Stretch& stretch = call_.stretches.part[part];
       const Index begin = block_begin(stretch, end);
       if (forward_ && (end == steps || call_.args.segments.begins_at(end))) make_records(end);
+      sweep_[part]->pack_operands(begin, end);
       sweep_[part]->run(begin, end);
       if (index_ == 0 && call_.interruption.wanted()) call_.last.store(begin, std::memory_order_relaxed);
       if (stretch.split == Split::units) call_.barrier.wait();
       input_gradients_[part]->run(begin, end);
       call_.barrier.wait();
-      call_.weights.add(*call_.args.batch, begin, end, index_, call_.plan.members, poll_);
+      call_.weights.add(groups(begin, end), index_, call_.plan.members, poll_);
       call_.barrier.wait();
       if (call_.last.load(std::memory_order_relaxed) == begin) return;
       end = begin;
@@ -99,6 +101,18 @@ class Member {
     return begin;
   }
 
+  // Rows of the groups of a block, last first.
+  std::span<const Index> groups(Index begin, Index end) {
+    const Batch& batch = *call_.args.batch;
+    const Index group = group_steps(batch.size());
+    std::size_t count = 0;
+    for (Index first; end > begin; end = first) {
+      first = (end - 1) / group * group;
+      counts_[static_cast<Index>(count++)] = batch.first_record(end) - batch.first_record(first);
+    }
+    return {counts_.data(), count};
+  }
+
   // Of the segment that ends before `end`.
   void make_records(Index end) {
     const Index segment = call_.args.segments.segment, begin = (end - 1) / segment * segment;
@@ -112,6 +126,7 @@ class Member {
   std::optional<ForwardMember<T>> forward_;
   std::optional<Sweep<T>> sweep_[2];  // of each stretch
   std::optional<InputGradients<T>> input_gradients_[2];
+  Buffer<Index> counts_;  // a group has at least one row
   WorkPoll poll_;
 };
 

@@ -26,12 +26,12 @@ Sweep<T>::Sweep(BackwardCall<T>& call, const Stretch& stretch, int member)
       blocks_(block_share(stretch, layout_, call.plan.members, member)),
       units_(unit_share(layout_, blocks_)),
       poll_(&call.interruption),
-      x_(rows_.count),
       h_previous_(rows_.count),
       h_next_(rows_.count),
       dy_previous_(rows_.count),
       intermediate_(rows_.count),
-      slot_rows_(rows_.count) {
+      slot_rows_(rows_.count),
+      packed_(std::min(kRowsAtOnce, batch_.size())) {
   for (const BackwardProduct& product : layout_.backward)
     chains_[static_cast<std::size_t>(product.operand)] = call.slots.chain(product);
   for (Index i = 0; i < rows_.count; ++i)
@@ -87,7 +87,6 @@ template <class T>
 void Sweep<T>::point_rows(Index t, Index rows, Index k) {
   for (Index i = 0; i < rows; ++i) {
     const Index row = rows_.row(i), b = batch_.sequence(row);
-    x_[i] = args_.x.row(b, t);
     h_previous_[i] = h_before(t, row);
     h_next_[i] = args_.y.row(b, t);
     if (args_.dy && t > 0) dy_previous_[i] = args_.dy.row(b, t - 1);
@@ -95,22 +94,35 @@ void Sweep<T>::point_rows(Index t, Index rows, Index k) {
   }
 }
 
-// Copies this step's operands to where `outer` wants them. With units split, members take turns by operand row.
+// Operand rows of a block are shared in two stretches, whoever computed them: packed ones are shorter than a cache line.
 template <class T>
-void Sweep<T>::pack_operands(Index rows, Index k) {
-  const bool by_rows = split_ == Split::rows;
-  const Index begin = by_rows ? 0 : rows * member_ / call_.plan.members,
-              end = by_rows ? rows : rows * (member_ + 1) / call_.plan.members;
-  const auto pack = [&](Operand operand, const Buffer<const T*>& source) {
-    for (Index row = begin; row < end; row += kRowsAtOnce) {
-      const Index count = std::min(kRowsAtOnce, end - row);
-      if (poll_.leaving(count * layout_.features(operand))) return;
-      call_.weights.pack(operand, source.data() + row, count, k + rows_.row(row), rows_.stride);
+void Sweep<T>::pack_operands(Index begin, Index end) {
+  const Index all = batch_.first_record(end) - batch_.first_record(begin);
+  const Index first = all * member_ / call_.plan.members, last = all * (member_ + 1) / call_.plan.members;
+  Index k = 0;  // of row 0 of the step
+  for (Index t = end - 1; t >= begin; k += batch_.active(t--)) {
+    const Index active = std::min(batch_.active(t), last - k);
+    for (Index row = std::max<Index>(0, first - k); row < active; row += kRowsAtOnce) {
+      const Index count = std::min(kRowsAtOnce, active - row);
+      if (poll_.leaving(count * (layout_.input + layout_.hidden))) return;
+      for (Index i = 0; i < count; ++i) packed_[i] = args_.x.row(batch_.sequence(row + i), t);
+      call_.weights.pack(Operand::x, packed_.data(), count, k + row, 1);
+      for (Index i = 0; i < count; ++i) packed_[i] = h_before(t, row + i);
+      call_.weights.pack(Operand::h, packed_.data(), count, k + row, 1);
     }
-  };
-  pack(Operand::x, x_);
-  pack(Operand::h, h_previous_);
-  pack(Operand::intermediate, intermediate_);
+  }
+}
+
+// Of this step alone; with units split, members take turns by row.
+template <class T>
+void Sweep<T>::pack_intermediate(Index rows, Index k) {
+  const Index first = split_ == Split::rows ? 0 : rows * member_ / call_.plan.members;
+  const Index last = split_ == Split::rows ? rows : rows * (member_ + 1) / call_.plan.members;
+  for (Index row = first; row < last; row += kRowsAtOnce) {
+    const Index count = std::min(kRowsAtOnce, last - row);
+    if (poll_.leaving(count * layout_.hidden)) return;
+    call_.weights.pack(Operand::intermediate, intermediate_.data() + row, count, k + rows_.row(row), rows_.stride);
+  }
 }
 
 // out (+)= d_slots · weights^T over the member's columns; `chained`: the chain starts from what out holds.
@@ -183,7 +195,7 @@ void Sweep<T>::step(Index t, Index rows, Index k) {
       flow(Operand::intermediate, rows, {call_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);
   }
   flow(Operand::h, rows, {call_.d_state((t & 1) ^ 1, 0, first), stride}, true);
-  pack_operands(rows, k);
+  if (cell_.phases > 1) pack_intermediate(rows, k);
 }
 
 template <class T>

@@ -18,8 +18,9 @@ class Sweep {
   void take_states();
   // The records are those of a segment that begins at step t.
   void enter_segment(Index t) { segment_ = t; }
-  // Steps [begin, end), last first (not all of them once the call is interrupted): fills the slot gradients of the
-  // block and packs its operands.
+  // Copies the x and h of a block, steps [begin, end), to where the weight gradients want them: this member's share.
+  void pack_operands(Index begin, Index end);
+  // The steps of a block, last first (not all of them once the call is interrupted): fills its slot gradients.
   void run(Index begin, Index end);
   // What has flowed to step 0 is the gradient of the initial states.
   void hand_out_states();
@@ -27,7 +28,7 @@ class Sweep {
  private:
   void enter_rows(Index t);
   void point_rows(Index t, Index rows, Index k);
-  void pack_operands(Index rows, Index k);
+  void pack_intermediate(Index rows, Index k);
   void step(Index t, Index rows, Index k);
   void pass(Index t, int phase, Index block, Index rows, Index k);
   void flow(Operand operand, Index rows, Rows<T> out, bool chained);
@@ -48,7 +49,7 @@ class Sweep {
   WorkPoll poll_;
   Index segment_ = 0;                  // the first step of whose records there are
   std::vector<Segment<T>> chains_[3];  // by operand
-  Buffer<const T*> x_, h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_;
+  Buffer<const T*> h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_, packed_;
 };
 
 }  // namespace latchwork

@@ -1,6 +1,7 @@
 #include "sequence/weight_gradients.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace latchwork {
 
@@ -46,39 +47,34 @@ void WeightGradients<T>::pack(Operand operand, const T* const* source, Index row
                           .tile_stride = slots_.capacity() * kernels_.tile_rows});
 }
 
-// Of one group: `count` rows of the block, from row k on.
 template <class T>
-void WeightGradients<T>::add_tile(const Panel& panel, Index tile, Index k, Index count) {
+void WeightGradients<T>::add_tile(const Panel& panel, Index tile, std::span<const Index> counts) {
   const Index columns = layout_.cell->gates * layout_.hidden, tile_rows = kernels_.tile_rows;
   OuterArgs<T> a{};
-  a.count = count;
+  a.counts = counts.data();
+  a.groups = static_cast<Index>(counts.size());
   a.columns = layout_.blocks[static_cast<std::size_t>(panel.block)].units;
-  a.b = slots_.row(panel.block, k) + panel.slot * slots_.slot_stride();
+  a.b = slots_.row(panel.block, 0) + panel.slot * slots_.slot_stride();
   a.b_stride = layout_.panel_columns;
   a.out = panel.out + tile * tile_rows * columns;
   a.out_stride = columns;
   if (!panel.operand) return kernels_.column_sums(a);
   a.rows = std::min(tile_rows, layout_.features(panel.operand->operand) - tile * tile_rows);
-  a.a = panel.operand->rows.data() + (tile * slots_.capacity() + k) * tile_rows;
+  a.a = panel.operand->rows.data() + tile * slots_.capacity() * tile_rows;
   kernels_.outer(a);
 }
 
 template <class T>
-void WeightGradients<T>::add(const Batch& batch, Index begin, Index end, int member, int members, WorkPoll& poll) {
-  const Index group = group_steps(batch.size()), rows = batch.first_record(end) - batch.first_record(begin);
+void WeightGradients<T>::add(std::span<const Index> counts, int member, int members, WorkPoll& poll) {
+  const Index rows = std::accumulate(counts.begin(), counts.end(), Index(0));
   Index tiles = 0;
   for (const Panel& panel : panels_) tiles += panel.tiles;
-  const Index first_tile = tiles * member / members, end_tile = tiles * (member + 1) / members;
+  const Index first = tiles * member / members, end = tiles * (member + 1) / members;
   Index base = 0;
   for (const Panel& panel : panels_) {
-    for (Index tile = std::max<Index>(0, first_tile - base); tile < std::min(panel.tiles, end_tile - base); ++tile) {
+    for (Index tile = std::max<Index>(0, first - base); tile < std::min(panel.tiles, end - base); ++tile) {
       if (poll.leaving(rows * kernels_.tile_rows * layout_.panel_columns)) return;
-      for (Index last = end; last > begin;) {
-        const Index first = (last - 1) / group * group;
-        add_tile(panel, tile, batch.first_record(end) - batch.first_record(last),
-                 batch.first_record(last) - batch.first_record(first));
-        last = first;
-      }
+      add_tile(panel, tile, counts);
     }
     base += panel.tiles;
   }

@@ -2,6 +2,7 @@
 // with the slot gradients, by output tiles, while these are hot.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "sequence/run.h"
@@ -19,9 +20,9 @@ class WeightGradients {
   // `stride` behind the one before.
   void pack(Operand operand, const T* const* source, Index rows, Index k, Index stride);
 
-  // Adds the gradients of a block, steps [begin, end), group by group: the share of one member, counted in output
+  // Adds the gradients of a block whose groups of steps have `counts` rows: the share of one member, counted in output
   // tiles; not all of them once the call is interrupted.
-  void add(const Batch& batch, Index begin, Index end, int member, int members, WorkPoll& poll);
+  void add(std::span<const Index> counts, int member, int members, WorkPoll& poll);
 
  private:
   // Where an operand's rows lie packed for `outer`: [tile][K of the block][tile_rows].
@@ -39,7 +40,7 @@ class WeightGradients {
     Index tiles;
   };
   void list_panels(const BackwardArgs<T>& args, int slot, Index block);
-  void add_tile(const Panel& panel, Index tile, Index k, Index count);
+  void add_tile(const Panel& panel, Index tile, std::span<const Index> counts);
 
   const Layout& layout_;
   const ProductKernels<T>& kernels_;

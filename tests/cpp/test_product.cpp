@@ -1,4 +1,6 @@
 // Product tiles against the chain written out with std::fma: equal bits, every ISA, every tile height and tail.
+#include <numeric>
+
 #include "check.h"
 #include "cpu/dispatch.h"
 #include "cpu/float_env.h"
@@ -68,28 +70,31 @@ void outers(const std::string& where) {
   const Index tile = k.tile_rows, panel = k.panel_columns;
   for (Index rows = 1; rows <= tile; ++rows)
     for (Index columns = 1; columns <= panel; ++columns)
-      for (const Index count : {0, 1, 37}) {
-        const Index stride = panel + 5;
+      for (const std::vector<Index>& counts : {std::vector<Index>{}, {0}, {1}, {37}, {1, 3}, {4, 0, 9}}) {
+        const Index count = std::accumulate(counts.begin(), counts.end(), Index(0)), stride = panel + 5;
         const auto a = values<T>(5, count * tile, 1), b = values<T>(6, count * panel, 1),
                    start = values<T>(8, rows * stride, 1);
         std::vector<T> out = start, expected = start, sums(start.begin(), start.begin() + stride), expected_sums = sums;
-        const OuterArgs<T> args{count, rows, columns, a.data(), b.data(), panel, out.data(), stride};
+        const OuterArgs<T> args{counts.data(), static_cast<Index>(counts.size()), rows, columns, a.data(), b.data(),
+                                panel,         out.data(),                        stride};
         k.outer(args);
         OuterArgs<T> bias = args;
         bias.out = sums.data();
         k.column_sums(bias);
-        for (Index c = 0; c < columns; ++c) {
-          T total = 0;
-          for (Index i = 0; i < count; ++i) total += b[static_cast<std::size_t>(i * panel + c)];
-          expected_sums[static_cast<std::size_t>(c)] += total;
-          for (Index r = 0; r < rows; ++r) {
-            T sum = 0;
-            for (Index i = 0; i < count; ++i)
-              sum =
-                  std::fma(a[static_cast<std::size_t>(i * tile + r)], b[static_cast<std::size_t>(i * panel + c)], sum);
-            expected[static_cast<std::size_t>(r * stride + c)] += sum;
+        for (Index c = 0; c < columns; ++c)
+          for (Index group = 0, first = 0; group < args.groups; first += counts[static_cast<std::size_t>(group++)]) {
+            const Index end = first + counts[static_cast<std::size_t>(group)];
+            T total = 0;
+            for (Index i = first; i < end; ++i) total += b[static_cast<std::size_t>(i * panel + c)];
+            expected_sums[static_cast<std::size_t>(c)] += total;
+            for (Index r = 0; r < rows; ++r) {
+              T sum = 0;
+              for (Index i = first; i < end; ++i)
+                sum = std::fma(a[static_cast<std::size_t>(i * tile + r)], b[static_cast<std::size_t>(i * panel + c)],
+                               sum);
+              expected[static_cast<std::size_t>(r * stride + c)] += sum;
+            }
           }
-        }
         const std::string what = where + " outer " + std::to_string(rows) + " x " + std::to_string(columns);
         check(same_bits(out, expected), what);
         check(same_bits(sums, expected_sums), what + " column sums");
