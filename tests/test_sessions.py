@@ -54,6 +54,26 @@ def test_steps_on_every_isa(isa):
         lw.cpu.use(before)
 
 
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_steps_that_threads_share(threads):
+    """Of layers wide enough, some streams masked: the bits of predict, whoever computes."""
+    layers = [GRU(300, reset_after=False, return_sequences=True), LSTM(300, return_sequences=True), Dense(3)]
+    model = Sequential([Input((None, 290)), Masking(), *layers])
+    x = np.random.default_rng(0).normal(size=(3, 8, 290)).astype("f")
+    x[1, 2:4] = x[2, 5] = 0
+    session = model.session(3, threads=threads)
+    y = model.predict(x)
+    real = (x != 0).any(axis=-1)
+    for t in range(8):
+        step = session.step(x[:, t])
+        assert same([step[real[:, t]]], [y[real[:, t], t]])
+
+
+def test_threads_must_be_some():
+    with pytest.raises(ValueError, match="session: threads must be"):
+        stepped()[0].session(threads=0)
+
+
 def test_a_stateful_model_in_chunks_is_its_session():
     model = Sequential([Input((None, 2)), LSTM(17, return_sequences=True, stateful=True), GRU(3, stateful=True)])
     x = np.random.default_rng(1).normal(size=(4, 12, 2)).astype("f")

@@ -133,6 +133,7 @@ def session(**changed):
         },
         "weights": [("lstm/kernel", array(3, 20)), ("lstm/recurrent_kernel", array(5, 20)), ("lstm/bias", array(20))],
         "streams": 2,
+        "threads": 1,
     }
     return _core.Session, arguments | changed
 

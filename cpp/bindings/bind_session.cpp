@@ -21,8 +21,8 @@ py::array zeros(Index rows, Index columns) {
 class BoundSession {
  public:
   BoundSession(const py::object& description, const std::vector<std::pair<std::string, py::array>>& weights,
-               Index streams)
-      : BoundSession(make(description, weights, streams)) {
+               Index streams, int threads)
+      : BoundSession(make(description, weights, streams, threads)) {
     for (const auto& [name, array] : weights) work_ += array.size() * streams;
     std::visit(
         [&]<class T>(Session<T>& session) {
@@ -95,7 +95,7 @@ class BoundSession {
   explicit BoundSession(Any session) : session_(std::move(session)) {}
 
   static Any make(const py::object& description, const std::vector<std::pair<std::string, py::array>>& weights,
-                  Index streams) {
+                  Index streams, int threads) {
     const Json json = as_json(description);
     std::vector<TensorData> data;
     for (const auto& [name, array] : weights) {
@@ -105,8 +105,8 @@ class BoundSession {
     const py::gil_scoped_release release;
     Tensors tensors(data);
     const Model model = model_of(read_graph(json, "session", tensors));
-    if (model.float64()) return model.session<double>(streams);
-    return model.session<float>(streams);
+    if (model.float64()) return model.session<double>(streams, threads);
+    return model.session<float>(streams, threads);
   }
 
   void require_free() const {
@@ -148,8 +148,8 @@ class BoundSession {
 
 void bind_session(py::module_& m) {
   py::class_<BoundSession>(m, "Session")
-      .def(py::init<const py::object&, const std::vector<std::pair<std::string, py::array>>&, Index>(),
-           py::arg("description"), py::arg("weights"), py::arg("streams"))
+      .def(py::init<const py::object&, const std::vector<std::pair<std::string, py::array>>&, Index, int>(),
+           py::arg("description"), py::arg("weights"), py::arg("streams"), py::arg("threads") = 1)
       .def("step", method(&BoundSession::step), py::arg("x"), py::return_value_policy::copy)
       .def("reset", method(&BoundSession::reset), py::arg("stream") = py::none())
       .def("state", method(&BoundSession::state))

@@ -78,9 +78,9 @@ struct Layer<T>::Content {
     return *weights;
   }
 
-  std::unique_ptr<CellStep<T>> stepper(Index rows) {
+  std::unique_ptr<CellStep<T>> stepper(Index rows, int threads) {
     prepared(false);
-    return std::make_unique<CellStep<T>>(weights, rows, activation, recurrent_activation);
+    return std::make_unique<CellStep<T>>(weights, rows, activation, recurrent_activation, threads);
   }
 
   std::unique_ptr<RecurrentContext<T>> run(const Sequences<const T>& x, T* y, const States<const T>& initial,
@@ -187,7 +187,8 @@ void Layer<T>::backward(Recording<T> recording, const LayerGradients<T>& gradien
 
 template <class T>
 struct Stream<T>::Content {
-  Content(typename Layer<T>::Content& of, Index rows) : layer(of), step(of.stepper(rows)), lent(of.info.states) {}
+  Content(typename Layer<T>::Content& of, Index rows, int most_threads)
+      : layer(of), threads(most_threads), step(of.stepper(rows, threads)), lent(of.info.states) {}
 
   // States that were handed out may have been written; after use_isa the packs are others.
   void refresh() {
@@ -198,7 +199,7 @@ struct Stream<T>::Content {
         values.clear();
       }
     if (&weights.table() == table) return;
-    auto fresh = layer.stepper(step->rows());
+    auto fresh = layer.stepper(step->rows(), threads);
     std::vector<T> values(static_cast<std::size_t>(step->rows() * layer.options.hidden));
     for (int i = 0; i < layer.info.states; ++i) step->read(i, values.data()), fresh->write(i, values.data());
     step = std::move(fresh);
@@ -206,17 +207,19 @@ struct Stream<T>::Content {
   }
 
   typename Layer<T>::Content& layer;
+  int threads;
   std::unique_ptr<CellStep<T>> step;
   const KernelTable* table = &layer.weights->table();
   std::vector<std::vector<T>> lent;  // [states][rows * H] since the last step
 };
 
 template <class T>
-Stream<T>::Stream(const Layer<T>& layer, std::int64_t rows) {
+Stream<T>::Stream(const Layer<T>& layer, std::int64_t rows, int threads) {
   if (rows < 1) throw Error("rows must be at least 1, got " + std::to_string(rows));
   const Index size = checked_product(checked_product(rows, layer.options().hidden, "rows"), layer.states(), "rows");
   checked_bytes(size, sizeof(T), "rows");
-  content_ = std::make_unique<Content>(*layer.content_, rows);
+  if (threads < 1) throw Error("threads must be at least 1, got " + std::to_string(threads));
+  content_ = std::make_unique<Content>(*layer.content_, rows, threads);
 }
 
 template <class T>

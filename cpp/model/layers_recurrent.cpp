@@ -79,8 +79,8 @@ std::shared_ptr<const Weights<T>> ModelCell<T>::packed() const {
 }
 
 template <class T>
-std::unique_ptr<CellStep<T>> ModelCell<T>::stepper(Index rows) const {
-  return std::make_unique<CellStep<T>>(packed(), rows, activation_, gate_);
+std::unique_ptr<CellStep<T>> ModelCell<T>::stepper(const Steps<T>& steps) const {
+  return std::make_unique<CellStep<T>>(packed(), steps.streams, activation_, gate_, steps.threads);
 }
 
 template <class T>

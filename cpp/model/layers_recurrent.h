@@ -38,7 +38,7 @@ class ModelCell {
   const CellInfo& info() const;
   // Packed for the ISA in use; whoever holds them may go on after it changes.
   std::shared_ptr<const Weights<T>> packed() const;
-  std::unique_ptr<CellStep<T>> stepper(Index rows) const;
+  std::unique_ptr<CellStep<T>> stepper(const Steps<T>& steps) const;
 
  private:
   std::string path_;

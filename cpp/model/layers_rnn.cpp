@@ -59,7 +59,7 @@ class RecurrentLayer : public GraphLayer<T> {
     if (reading_.reversed) throw Error(this->name() + ": cannot step: go_backwards reads the last step first");
     std::vector<std::unique_ptr<CellStep<T>>> cells;
     for (const auto& cell : cells_) {
-      cells.push_back(cell->stepper(steps.streams));
+      cells.push_back(cell->stepper(steps));
       for (int s = 0; s < cell->info().states; ++s) {
         steps.names.push_back({cell->path() + "/" + cell->info().state[s].name, cell->units()});
         steps.states.push_back({cells.back().get(), s});

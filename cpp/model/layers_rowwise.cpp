@@ -83,7 +83,7 @@ class DenseLayer : public GraphLayer<T> {
   }
 
   void make_steps(Steps<T>& steps, const Shape&) const override {
-    steps.layers.push_back(std::make_unique<StepDense<T>>(cell_.stepper(steps.streams)));
+    steps.layers.push_back(std::make_unique<StepDense<T>>(cell_.stepper(steps)));
     if (activation_ == kSoftmax)
       steps.layers.push_back(std::make_unique<StepActivation<T>>(kSoftmax, steps.streams, cell_.units()));
   }

@@ -7,12 +7,14 @@
 namespace latchwork {
 
 template <class T>
-Session<T> Model::session(std::int64_t streams) const {
+Session<T> Model::session(std::int64_t streams, int threads) const {
   const Layers<T>& layers = graph_->of<T>();
   if (streams < 1) throw Error("streams must be at least 1, got " + std::to_string(streams));
+  if (threads < 1) throw Error("threads must be at least 1, got " + std::to_string(threads));
   const Shape& input = graph_->input;
   auto steps = std::make_unique<Steps<T>>();
   steps->streams = streams;
+  steps->threads = threads;
   steps->features = input.size() == 1 ? 1 : input.back();
   const auto no_sequences = [&] {
     return Error("a session needs a model of sequences, [T, F], got samples of " + shape_text(input));
@@ -98,8 +100,8 @@ void Session<T>::set_state(std::size_t state, const T* values) {
   found.cell->write(found.number, values);
 }
 
-template Session<float> Model::session(std::int64_t) const;
-template Session<double> Model::session(std::int64_t) const;
+template Session<float> Model::session(std::int64_t, int) const;
+template Session<double> Model::session(std::int64_t, int) const;
 template class Session<float>;
 template class Session<double>;
 

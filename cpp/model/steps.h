@@ -33,6 +33,7 @@ struct Steps {
   };
 
   Index streams = 0, features = 0, outputs = 0;
+  int threads = 1;  // the most that share a step
   std::vector<std::unique_ptr<StepLayer<T>>> layers = {};
   std::vector<SessionState> names = {};
   std::vector<State> states = {};

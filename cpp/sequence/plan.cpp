@@ -103,6 +103,13 @@ Choices choose_plans(std::span<const PlanShape> calls, int threads, bool apart, 
   return choices;
 }
 
+// A stream's caller comes and goes: sharing is to save several times what it costs.
+int step_members(const PlanShape& s, int threads) {
+  const int members = std::min(threads, static_cast<int>(s.layout->blocks.size()));
+  const double alone = tall_rows(s.batch) * row_cost(s), phases = static_cast<double>(s.layout->cell->phases);
+  return alone - alone / members > 3 * kShareCost + kBarrierCost * (phases - 1) ? members : 1;
+}
+
 std::vector<Plan> legal_plans(const PlanShape& s, int most_members) {
   std::vector<Plan> plans;
   for (int members = 1; members <= most_members; ++members)

@@ -73,6 +73,9 @@ Choices choose_plans(std::span<const PlanShape> calls, int threads, bool apart =
 // Of one call.
 Choice choose_plan(const PlanShape& shape, int threads);
 
+// How many share one step of a stream by units: 1 where it is too short, or of one member.
+int step_members(const PlanShape& shape, int threads);
+
 // The plans a test walks through: every split, member count, staging and strip height worth telling apart.
 std::vector<Plan> legal_plans(const PlanShape& shape, int most_members);
 

@@ -62,9 +62,10 @@ class Model {
 
   // For a model of sequences: `streams` streams that have seen nothing. T is the model's type. Layers that need all of
   // a sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, and Flatten and TimeDistributed where
-  // there is more than one axis left behind the steps. Throws Error for those and for the other type.
+  // there is more than one axis left behind the steps. Throws Error for those and for the other type. threads: the most
+  // that share a step, as for a Stream.
   template <class T>
-  Session<T> session(std::int64_t streams = 1) const;
+  Session<T> session(std::int64_t streams = 1, int threads = 1) const;
 
  private:
   friend Model model_of(ModelGraph graph);

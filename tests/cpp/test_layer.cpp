@@ -4,6 +4,7 @@
 #include <cfenv>
 
 #include "latchwork/error.h"
+#include "runtime/thread_team.h"
 #include "layer.h"
 
 namespace latchwork::test {
@@ -121,6 +122,29 @@ void streams() {
   check(std::ranges::equal(moved.state(0), h), "states may be written");
 }
 
+// Steps long enough to be shared, in close succession, and while the team is another caller's.
+void shared_streams() {
+  set_num_threads(2);
+  for (const std::string cell : {"lstm", "gru", "gru_reset_before", "elman"}) {
+    const Problem p = problem(cell, 3, 6, 301, 289);
+    const auto x = as<float>(p.x);
+    const Layer<float> layer = layer_of<float>(cell, p);
+    Stream<float> alone(layer, 3), shared(layer, 3, 2);
+    std::vector<float> expected(3 * 289), found(3 * 289);
+    for (std::size_t t = 0; t < 12; ++t) {
+      const float* const row = x.data() + t % 6 * 3 * 301;
+      alone.step(row, expected.data());
+      if (t < 8) {
+        shared.step(row, found.data());
+      } else {
+        const Team taken(2);
+        shared.step(row, found.data());
+      }
+      check(same_bits(found, expected), "a shared step of " + cell);
+    }
+  }
+}
+
 template <class F>
 void refuses(const std::string& message, F call) {
   try {
@@ -159,6 +183,7 @@ void bad_arguments() {
   Stream<float> stream(gru);
   refuses("index must be within [0, 1), got 1", [&] { (void)stream.state(1); });
   refuses("got -1", [&] { (void)stream.state(-1); });
+  refuses("threads must be at least 1, got 0", [&] { const Stream<float> none(gru, 1, 0); });
 }
 
 // A GRU's two biases are added before the kernels run.
@@ -198,6 +223,7 @@ int main() {
   arrangements();
   dense_without_bias();
   streams();
+  shared_streams();
   bad_arguments();
   callers_rounding();
   return report("layer");

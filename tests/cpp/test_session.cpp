@@ -7,6 +7,7 @@
 #include "check.h"
 #include "latchwork/cpu.h"
 #include "latchwork/error.h"
+#include "latchwork/layer.h"
 #include "latchwork/model.h"
 
 namespace {
@@ -77,6 +78,19 @@ void counts() {
   std::vector<int> some(100);
   const long made = allocations - before;
   check(made == 1 && some.size() == 100, "allocations are counted");
+}
+
+// A step that the team shares allocates nothing either.
+void shared_steps() {
+  set_num_threads(2);
+  const Layer<float> layer({.cell = "lstm", .input = 288, .hidden = 288});
+  Stream<float> stream(layer, 1, 2);
+  const std::vector<float> x(288, 0.5f);
+  std::vector<float> y(288);
+  const long before = allocations;
+  for (int i = 0; i < 20; ++i) stream.step(x.data(), y.data());
+  const long made = allocations - before;
+  check(made == 0, "shared steps allocate nothing");
 }
 
 // The model is gone, the ISA another: a session goes on.
@@ -161,6 +175,7 @@ void refuses_numbers_outside() {
 int main() {
   using namespace latchwork::test;
   counts();
+  shared_steps();
   on_every_isa(steps_allocate_nothing);
   outlives();
   states();

@@ -296,12 +296,13 @@ class Sequential(Trainer):
         """
         saving.load_weights(self, path)
 
-    def session(self, n: int = 1) -> Session:
+    def session(self, n: int = 1, *, threads: int | None = None) -> Session:
         """`n` streams of single time steps: `y = session.step(x)`, `session.reset()`, `session.state`.
 
         For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards, cells
         of your own, nor Flatten of a whole sequence. In a session every recurrent layer carries its states on, stateful
-        or not. Its weights are those of now. Raises ValueError naming the layer that cannot step.
+        or not. Its weights are those of now. At most `threads` share a step; None: `lw.num_threads()`. Raises ValueError
+        naming the layer that cannot step.
 
         >>> import numpy as np
         >>> from latchwork.layers import LSTM, Dense
@@ -313,7 +314,7 @@ class Sequential(Trainer):
         >>> bool((y == model.predict(x)).all()), list(session.state)
         (True, ['lstm/h', 'lstm/c'])
         """
-        return Session(self, n)
+        return Session(self, n, threads=threads)
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers, their output shapes and parameters: line by line through `print_fn`, or to stdout."""
