@@ -57,6 +57,7 @@ struct Choice {
   double alone = 0;                  // of one member
   double by_rows = 0, by_units = 0;  // of as many members as can share rows, unit blocks; 0: nobody to share with
   Index rows = 0;                    // of a member: at least kTallTile, or the input product is hoisted
+  bool streams = false;              // it is for the weights' sake: they come from memory, for few rows
   std::size_t panel_bytes = 0;       // weights of a panel: beyond kPanelBytes the strip is higher
 };
 
