@@ -154,7 +154,7 @@ class Recurrent(SequenceLayer):
         self._gradients = (kernel.gradient, recurrent_kernel.gradient, None if bias is None else bias.gradient)
 
     def touch(self) -> None:
-        if self.built:
+        if self._arena is not None:
             self._weights.touch()
 
     def y_shape(self, x_shape: Shape) -> Shape:
@@ -187,18 +187,17 @@ class Recurrent(SequenceLayer):
     def _retreating(
         self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool
     ) -> Retreating[tuple[Any, list[Any]]]:
-        grad = None if dy is None else like(dy, self._as_rows(values_of(dy)))
+        grad = dy if dy is None or self._is_ready(dy) else like(dy, as_array(values_of(dy), "dy", self.dtype))
         if grad is not None and inner.silent is not None:
             grad = zeroed(values_of(grad), inner.silent)
         call = functional.BackwardCall(inner.core, grad, d_states, need_dx=need_dx, out=self._gradients)
         [found] = yield [call]
         return found.x, list(found.state)
 
-    def _as_rows(self, dy: Any) -> NDArray[Any]:
-        """dy as the core takes it: a slice of the features of an array is not copied."""
-        if type(dy) is np.ndarray and dy.dtype == self.dtype and even_rows(dy):
-            return dy
-        return as_array(dy, "dy", self.dtype)
+    def _is_ready(self, dy: Any) -> bool:
+        """Whether the core takes dy as it is: a slice of the features of an array need not be copied either."""
+        rows = values_of(dy)
+        return type(rows) is np.ndarray and rows.dtype == self.dtype and (rows.flags.c_contiguous or even_rows(rows))
 
     def _state(self, initial_state: Any, batch: int) -> tuple[NDArray[Any], ...]:
         """Keras' list of states (one array will do for one state) as the tuple the core takes."""

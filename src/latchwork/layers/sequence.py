@@ -14,6 +14,9 @@ from latchwork.layers.base import Layer
 from latchwork.layers.flow import Advancing, Retreating, run
 
 
+_forward_alone = partial(functional.forward, training=False)
+
+
 class Kept(NamedTuple):
     """What backward needs, and whether it is to return the gradients of the initial states."""
 
@@ -87,21 +90,24 @@ class SequenceLayer(Layer):
                 f"{self.name}: stateful=True carries states in a model: add it to one or give initial_state"
             )
         y, states, ctx = self.advance(x, initial_state, mask, training=training, step=step)
-        parts = [*(y if self.y_count > 1 else [y]), *(states if self.return_state else [])]
-        kept = None if ctx is None else Kept(ctx.inner, given_state=initial_state is not None)
-        return (parts if len(parts) > 1 else parts[0]), kept
+        if ctx is not None and initial_state is not None:
+            ctx = Kept(ctx.inner, given_state=True)
+        if not self.return_state:  # y of several arrays is their list
+            return y, ctx
+        return [*(y if self.y_count > 1 else [y]), *states], ctx
 
     def advance(
         self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
     ) -> tuple[Any, list[Any], Any]:
-        core = partial(functional.forward, training=training)
+        core = functional.forward if training else _forward_alone
         y, states, inner = run(core, self._advancing(x, initial_state, mask, training=training))
         return y, states, Kept(inner, given_state=False) if training else None
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
-        parts = list(dy) if self.outputs > 1 and isinstance(dy, (list, tuple)) else [dy]
-        if len(parts) != self.outputs:
-            raise ValueError(f"{self.name}: dy must be {self.outputs} arrays, as forward returned, got {len(parts)}")
+        outputs = self.outputs
+        parts = list(dy) if outputs > 1 and isinstance(dy, (list, tuple)) else [dy]
+        if len(parts) != outputs:
+            raise ValueError(f"{self.name}: dy must be {outputs} arrays, as forward returned, got {len(parts)}")
         grads, given = parts[: self.y_count], parts[self.y_count :]
         if not self.return_state:
             given = [None] * self.state_count

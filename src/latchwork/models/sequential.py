@@ -204,11 +204,11 @@ class Sequential(Trainer):
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         """Down to the first layer that learns; its dx is not computed."""
-        first = next(
-            (i for i, layer in enumerate(self.layers) if layer.trainable and layer.variables), len(self.layers)
-        )
-        for i in range(len(self.layers) - 1, first - 1, -1):
-            dy = self.layers[i].backward(contexts[i], dy, need_dx=i > first)
+        layers, first = self.layers, 0
+        while first < len(layers) and not (layers[first].trainable and layers[first].variables):
+            first += 1
+        for i in range(len(layers) - 1, first - 1, -1):
+            dy = layers[i].backward(contexts[i], dy, need_dx=i > first)
             if dy is None:
                 break
 
