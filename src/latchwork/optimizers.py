@@ -69,7 +69,7 @@ class Optimizer(ABC):
     slots: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
     _layout: tuple[int, np.dtype[Any]] | None = field(default=None, init=False, repr=False)
     # What the ranges of the last step came to: every variable, and their runs of neighbours.
-    _planned: tuple[list[tuple[int, int, str]] | None, int] | None = field(default=None, init=False, repr=False)
+    _planned: tuple[Sequence[tuple[int, int, str]] | None, int] | None = field(default=None, init=False, repr=False)
     _variables: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
     _spans: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
 
@@ -139,7 +139,7 @@ class Optimizer(ABC):
         if (ranges, params.size) != self._planned:  # once per model: 5 us a step for the same answer
             self._variables = [(0, params.size)] if ranges is None else [(start, stop) for start, stop, _ in ranges]
             self._spans = _merged(self._variables, params.size)
-            self._planned = (None if ranges is None else list(ranges), params.size)
+            self._planned = (ranges if ranges is None or isinstance(ranges, tuple) else list(ranges), params.size)
         if self._layout != (params.size, params.dtype):
             self.build(params.size, params.dtype)
         self._clip(grads, self._variables, self._spans)

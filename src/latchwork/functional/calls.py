@@ -104,12 +104,15 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    found: list[Result] = _core.recurrent_forward([_given(call) for call in calls], training)
-    for i, call in enumerate(calls):
-        if isinstance(call.x, Ragged) and call.return_sequences:
-            y, state, ctx = found[i]
-            found[i] = _ragged(y, call.x.offsets), state, ctx
-    return found
+    found = _core.recurrent_forward([_given(call) for call in calls], training)
+    return [
+        _in_sequences(call, *result) if isinstance(call.x, Ragged) else result
+        for call, result in zip(calls, found, strict=True)
+    ]
+
+
+def _in_sequences(call: Call, y: Array, state: State, ctx: Context | None) -> Result:
+    return (_ragged(y, call.x.offsets) if call.return_sequences and isinstance(call.x, Ragged) else y), state, ctx
 
 
 def _given(call: Call) -> _core.GivenCall:
@@ -121,7 +124,7 @@ def _given(call: Call) -> _core.GivenCall:
     return (
         weights,
         contiguous(values),
-        _states(call.state, weights.states, "state"),
+        [] if call.state is None else _states(call.state, weights.states, "state"),
         None if call.lengths is None else np.asarray(call.lengths),
         offsets,
         call.time_major,
@@ -175,9 +178,10 @@ def backward(calls: Sequence[BackwardCall]) -> list[Gradients]:
     >>> [g.kernel.shape for g in backward([BackwardCall(ctx, np.ones_like(y)) for y, _, ctx in results])]
     [(1, 4), (1, 4)]
     """
-    gradients = [Gradients(*found) for found in _core.recurrent_backward([_given_backward(call) for call in calls])]
+    found = _core.recurrent_backward([_given_backward(call) for call in calls])
+    gradients = [Gradients(*arrays) for arrays in found]
     for i, call in enumerate(calls):
-        dx, ctx = gradients[i].x, call.ctx
+        dx, ctx = found[i][0], call.ctx
         if dx is not None and ctx is not None and ctx.offsets is not None:
             gradients[i] = gradients[i]._replace(x=_ragged(dx, ctx.offsets))
     return gradients
@@ -193,8 +197,8 @@ def _given_backward(call: BackwardCall) -> _core.GivenGradients:
             raise ValueError("dy must have the lengths of y")
         if not values.flags.c_contiguous and not (ctx.sequences and even_rows(values)):
             values = contiguous(values)
-    states = _states(call.dstate, ctx.states, "dstate")
-    return ctx, values, states, call.need_dx, True, None if call.out is None else list(call.out)
+    states = [] if call.dstate is None else _states(call.dstate, ctx.states, "dstate")
+    return ctx, values, states, call.need_dx, True, call.out
 
 
 def _ragged(values: Array, offsets: npt.NDArray[np.int64]) -> Ragged:
@@ -204,9 +208,7 @@ def _ragged(values: Array, offsets: npt.NDArray[np.int64]) -> Ragged:
     return ragged
 
 
-def _states(states: Sequence[Array | None] | None, count: int, name: str) -> list[Array | None]:
-    if states is None:
-        return []
+def _states(states: Sequence[Array | None], count: int, name: str) -> list[Array | None]:
     if not isinstance(states, (tuple, list)) or len(states) != count:
         raise ValueError(
             f"{name} must be a tuple of {count} arrays, got {type(states).__name__} of {count_text(states)}"

@@ -33,7 +33,7 @@ class Fit:
     batches: Batches
     validation: Validation | None
     figures: Figures
-    ranges: list[tuple[int, int, str]]
+    ranges: tuple[tuple[int, int, str], ...]
     shuffle: bool
     on_nonfinite: str
     memory: str
