@@ -1,7 +1,7 @@
 """Learn an audio effect from sound before and after it, then play it live: sample by sample, or in blocks.
 
-The effect is known, so that the result can be judged: an overdriven amplifier, tanh(6 x), behind it a low-pass filter of
-one pole. At 48 kHz real time leaves 20.8 us a sample.
+The effect is known, so that the result can be judged: an overdriven amplifier, tanh(6 x), behind it a low-pass filter
+of one pole. At 48 kHz real time leaves 20.8 us a sample.
 """
 
 from time import perf_counter
@@ -83,7 +83,8 @@ def main(epochs=12, seconds=4):
         blocks[start : start + BLOCK] = live.predict(x[None, start : start + BLOCK])[0]
     report(f"blocks of {BLOCK}", len(x), perf_counter() - begin)
 
-    assert (stream == whole).all() and (blocks == whole).all()  # to the last bit
+    assert (stream == whole).all(), "not the same bits"
+    assert (blocks == whole).all(), "not the same bits"
     return error_to_signal(whole, target)
 
 

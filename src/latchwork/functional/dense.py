@@ -55,8 +55,8 @@ def dense(
         raise ValueError(f"x must be [..., {weights.input}] with at least two axes, got {describe(x)}")
     # Middle axes are steps: their gradients are then summed in groups, not in one long chain.
     call: _core.GivenCall = (
-        weights, contiguous(x), [], None, None, False, False, activation or "linear", "linear", True, None, False, False,
-        None, "store",
+        weights, contiguous(x), [], None, None, False, False, activation or "linear", "linear", True, None, False,
+        False, None, "store",
     )  # fmt: skip
     [(y, _, ctx)] = _core.recurrent_forward([call], training)
     return y, ctx

@@ -168,7 +168,7 @@ class Recurrent(SequenceLayer):
 
     # ---- running ------------------------------------------------------------------------------------------------
 
-    # What is asked of the core, and what is made of its answer: with calls of other layers, or, at half the cost, alone.
+    # What is asked of the core, and what is made of its answer: with calls of other layers, or alone for less.
 
     def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None

@@ -81,10 +81,9 @@ class Passes:
         return total, count, y_values, values
 
     def _outputs(
-        self, x: Rows, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
+        self, x: Rows, output: Shape, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
     ) -> tuple[Rows, Any]:
-        """The model's output on all rows, batch by batch, and its mask or None."""
-        _, output = self._as_input(x)
+        """The model's output, of samples of the shape `output`, on all rows, batch by batch, and its mask or None."""
         sequences = gives_sequences(x, output)
         count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
         values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
@@ -112,7 +111,7 @@ class Passes:
         assert self._compiled.loss is not None
         progress.begin("Evaluate")
         hooks.call("on_test_begin")
-        output, mask = self._outputs(x, batch_size, hooks, "test", progress)
+        output, mask = self._outputs(x, self._as_input(x)[1], batch_size, hooks, "test", progress)
         y_values, values = real_steps(y, mask), real_steps(output, mask)
         total, count = self._compiled.loss.value(y_values, values)
         figures.reset()
