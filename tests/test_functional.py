@@ -9,7 +9,7 @@ import pytest
 import latchwork as lw
 import reference
 from latchwork import functional as F
-from problems import CELLS, DTYPES, ISAS, TAILS, answer, assert_close, distance, expected, problem, using
+from problems import CELLS, DTYPES, ISAS, TAILS, answer, assert_bits, assert_close, distance, expected, problem, using
 
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
@@ -131,6 +131,23 @@ def test_dense_takes_any_rank_and_no_bias(shape):
     gradients = F.dense_backward(ctx, np.ones_like(y))
     assert gradients.bias is None
     assert distance(gradients.x, np.broadcast_to(kernel.sum(1), shape)) < 1e-14
+
+
+def test_dense_reads_axes_as_rows():
+    """Of one step or none between: the same bits; dy may have the rows of y in other axes, and dx has them then."""
+    rng = np.random.default_rng(9)
+    x, kernel, dy = (rng.uniform(-1, 1, shape) for shape in ((2, 3, 4, 19), (19, 5), (2, 12, 5)))
+    found, flat = [], x.reshape(2, 12, 19)
+    for given in (x, flat, np.asfortranarray(x)):
+        y, ctx = F.dense(given, (kernel, None))
+        found.append((y.reshape(dy.shape), F.dense_backward(ctx, dy)))
+    for y, gradients in found:
+        assert_bits(y, found[0][0])
+        assert gradients.x.shape == flat.shape
+        assert_bits(gradients.x, found[0][1].x)
+        assert_bits(gradients.kernel, found[0][1].kernel)
+    y, _ = F.dense(flat[:, 0], (kernel, None))
+    assert_bits(y, found[0][0][:, 0])
 
 
 @each_cell
