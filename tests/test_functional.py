@@ -1,5 +1,6 @@
 """Every cell on every ISA, in both types and at every tail, against the naive float64 cells."""
 
+import sys
 from dataclasses import replace
 from functools import lru_cache
 
@@ -148,6 +149,15 @@ def test_dense_reads_axes_as_rows():
         assert_bits(gradients.kernel, found[0][1].kernel)
     y, _ = F.dense(flat[:, 0], (kernel, None))
     assert_bits(y, found[0][0][:, 0])
+
+
+@each_dtype
+def test_native_byte_order_by_its_own_name(dtype):
+    """numpy keeps "<" apart from "=" where it was asked for."""
+    named = np.dtype(dtype).newbyteorder("<" if sys.byteorder == "little" else ">")
+    assert named.byteorder != "="
+    x, kernel = np.ones((2, 3), dtype), np.ones((3, 5), dtype)
+    assert_bits(F.dense(x.view(named), (kernel.view(named), None))[0], F.dense(x, (kernel, None))[0])
 
 
 @each_cell

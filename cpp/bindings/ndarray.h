@@ -50,8 +50,10 @@ inline std::string dtype_text(const py::array& a) { return py::str(a.dtype()); }
 // True for native float64, false for native float32; anything else is an error naming the argument.
 inline bool is_double(const py::array& a, const char* name) {
   const py::dtype dtype = a.dtype();
-  if (dtype.byteorder() == '=' && dtype.num() == py::detail::npy_api::NPY_DOUBLE_) return true;
-  if (dtype.byteorder() == '=' && dtype.num() == py::detail::npy_api::NPY_FLOAT_) return false;
+  const int number = dtype.num();
+  if (number == py::detail::npy_api::NPY_DOUBLE_ || number == py::detail::npy_api::NPY_FLOAT_)
+    // Native order is usually '=', but '<' where it was asked for by that name.
+    if (dtype.byteorder() == '=' || dtype.equal(py::dtype(number))) return number == py::detail::npy_api::NPY_DOUBLE_;
   throw Error(std::string(name) + " must be float32 or float64 in native byte order, got " + dtype_text(a));
 }
 
