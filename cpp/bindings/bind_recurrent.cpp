@@ -55,7 +55,7 @@ Forward<T>::Forward(GivenCall& given) {
   sequences = return_sequences;
   require_dtype<T>(weights->kernel(), "kernel");
   call.x = data_of<T>(x, "x");
-  const bool rowwise = !weights->recurrent_kernel().has_value();
+  const bool rowwise = !weights->recurrent_kernel() && row_offsets.is_none() && !time_major;
   call.arrangement =
       arrangement_of(x, weights->input(), {lengths, offsets, mask, time_major, reverse, hold, align, rowwise});
   call.reversed = reverse;
