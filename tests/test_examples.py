@@ -16,7 +16,7 @@ def example(name):
 
 
 def test_every_example_is_tested():
-    assert {p.stem for p in FOLDER.glob("*.py")} == {"forecast", "classify_ragged", "own_loop"}
+    assert {p.stem for p in FOLDER.glob("*.py")} == {"forecast", "classify_ragged", "own_loop", "audio_effect"}
 
 
 def test_forecast(capsys):
@@ -34,3 +34,9 @@ def test_classify_ragged(capsys):
 def test_own_loop(capsys):
     assert example("own_loop").main(steps=400) < 0.167
     assert "step    0" in capsys.readouterr().out
+
+
+def test_audio_effect(capsys):
+    assert example("audio_effect").main(epochs=6, seconds=1) < 0.05  # an amplifier that does not distort: 0.13
+    out = capsys.readouterr().out
+    assert all(f"{how}: " in out for how in ("whole", "sample by sample", "blocks of 64"))

@@ -1,5 +1,6 @@
 """Every cell on every ISA, in both types and at every tail, against the naive float64 cells."""
 
+import sys
 from dataclasses import replace
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ import pytest
 import latchwork as lw
 import reference
 from latchwork import functional as F
-from problems import CELLS, DTYPES, ISAS, TAILS, answer, assert_close, distance, expected, problem, using
+from problems import CELLS, DTYPES, ISAS, TAILS, answer, assert_bits, assert_close, distance, expected, problem, using
 
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
@@ -131,6 +132,32 @@ def test_dense_takes_any_rank_and_no_bias(shape):
     gradients = F.dense_backward(ctx, np.ones_like(y))
     assert gradients.bias is None
     assert distance(gradients.x, np.broadcast_to(kernel.sum(1), shape)) < 1e-14
+
+
+def test_dense_reads_axes_as_rows():
+    """Of one step or none between: the same bits; dy may have the rows of y in other axes, and dx has them then."""
+    rng = np.random.default_rng(9)
+    x, kernel, dy = (rng.uniform(-1, 1, shape) for shape in ((2, 3, 4, 19), (19, 5), (2, 12, 5)))
+    found, flat = [], x.reshape(2, 12, 19)
+    for given in (x, flat, np.asfortranarray(x)):
+        y, ctx = F.dense(given, (kernel, None))
+        found.append((y.reshape(dy.shape), F.dense_backward(ctx, dy)))
+    for y, gradients in found:
+        assert_bits(y, found[0][0])
+        assert gradients.x.shape == flat.shape
+        assert_bits(gradients.x, found[0][1].x)
+        assert_bits(gradients.kernel, found[0][1].kernel)
+    y, _ = F.dense(flat[:, 0], (kernel, None))
+    assert_bits(y, found[0][0][:, 0])
+
+
+@each_dtype
+def test_native_byte_order_by_its_own_name(dtype):
+    """numpy keeps "<" apart from "=" where it was asked for."""
+    named = np.dtype(dtype).newbyteorder("<" if sys.byteorder == "little" else ">")
+    assert named.byteorder != "="
+    x, kernel = np.ones((2, 3), dtype), np.ones((3, 5), dtype)
+    assert_bits(F.dense(x.view(named), (kernel.view(named), None))[0], F.dense(x, (kernel, None))[0])
 
 
 @each_cell

@@ -220,3 +220,13 @@ def test_dense():
     _, ctx = F.dense(x, (kernel, bias))
     with pytest.raises(ValueError, match=r"\bdy\b"):
         F.dense_backward(ctx, array(B, H + 1))
+
+
+@pytest.mark.parametrize(("offsets", "time_major"), [(None, True), (np.array([0, 1, 2]), False)])
+def test_rows_of_any_axes_are_batch_first(offsets, time_major):
+    """A dense layer's x may have other axes than three, but not in another arrangement."""
+    weights = _core.RecurrentWeights("dense", np.ones((3, 5), np.float32), None, None)
+    x = np.ones((2, 2, 2, 3), np.float32)
+    options = (time_major, False, "linear", "linear", True, None, False, False, None, "store")
+    with pytest.raises(ValueError, match=r"\bx\b"):
+        _core.recurrent_forward([(weights, x, [], None, offsets, *options)], False)

@@ -11,27 +11,28 @@ namespace latchwork {
 using OptionalArray = std::optional<py::array>;
 using Arrays = std::vector<OptionalArray>;
 
-inline void require_shape(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
+inline void require_shape(const py::array& a, const std::vector<Index>& shape, const char* name) {
   bool equal = a.ndim() == static_cast<py::ssize_t>(shape.size());
   for (std::size_t i = 0; equal && i < shape.size(); ++i) equal = a.shape(static_cast<py::ssize_t>(i)) == shape[i];
   if (!equal) {
     std::string expected;
     for (const Index extent : shape) expected += (expected.empty() ? "" : ", ") + std::to_string(extent);
-    throw Error(name + " must have shape (" + expected + (shape.size() == 1 ? ",)" : ")") + ", got " + shape_text(a));
+    throw Error(std::string(name) + " must have shape (" + expected + (shape.size() == 1 ? ",)" : ")") + ", got " +
+                shape_text(a));
   }
 }
 
 // Raises unless `a` has exactly this shape and dtype, C-contiguous.
 template <class T>
-const T* checked(const py::array& a, const std::vector<Index>& shape, const std::string& name) {
+const T* checked(const py::array& a, const std::vector<Index>& shape, const char* name) {
   require_shape(a, shape, name);
-  return data_of<T>(a, name.c_str());
+  return data_of<T>(a, name);
 }
 
 template <class T>
-T* checked_output(py::array& a, const std::vector<Index>& shape, const std::string& name) {
-  checked<T>(a, shape, name);
-  return mutable_data_of<T>(a, name.c_str());
+T* checked_output(py::array& a, const std::vector<Index>& shape, const char* name) {
+  require_shape(a, shape, name);
+  return mutable_data_of<T>(a, name);
 }
 
 // Elements from one row of `a` to the next, where rows of T with feature stride 1 lie evenly; else an error.
@@ -65,7 +66,7 @@ void check_states(const Arrays& states, const CellInfo& info, Index batch, Index
                 std::to_string(states.size()));
   for (int i = 0; i < info.states; ++i)
     if (const OptionalArray& state = states[static_cast<std::size_t>(i)])
-      out[i] = checked<T>(*state, {batch, hidden}, std::string(name) + "[" + std::to_string(i) + "]");
+      out[i] = checked<T>(*state, {batch, hidden}, (std::string(name) + "[" + std::to_string(i) + "]").c_str());
 }
 
 }  // namespace latchwork

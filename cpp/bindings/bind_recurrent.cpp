@@ -56,7 +56,9 @@ Forward<T>::Forward(GivenCall& given) {
   sequences = return_sequences;
   require_dtype<T>(weights->kernel(), "kernel");
   call.x = data_of<T>(x, "x");
-  call.arrangement = arrangement_of(x, weights->input(), {lengths, offsets, mask, time_major, reverse, hold, align});
+  const bool rowwise = !weights->recurrent_kernel() && row_offsets.is_none() && !time_major;
+  call.arrangement =
+      arrangement_of(x, weights->input(), {lengths, offsets, mask, time_major, reverse, hold, align, rowwise});
   call.reversed = reverse;
   call.output = {.hold = hold, .align = align};
   call.activation = activation_of(activation, "activation");
@@ -86,6 +88,12 @@ Forward<T>::Forward(GivenCall& given) {
   if (sequences) call.y = static_cast<T*>(y.mutable_data());
 }
 
+py::tuple as_tuple(const std::vector<py::array>& arrays) {
+  py::tuple made(arrays.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i) made[i] = arrays[i];
+  return made;
+}
+
 template <class T>
 py::list forward(std::vector<GivenCall>& given, bool training) {
   std::vector<Forward<T>> made(given.begin(), given.end());
@@ -106,7 +114,7 @@ py::list forward(std::vector<GivenCall>& given, bool training) {
     if (training)
       ctx = py::cast(
           std::make_unique<Context>(std::move(contexts[i]), f.held, f.x, f.y, f.offsets, f.initial, f.sequences));
-    results.append(py::make_tuple(f.y, py::tuple(py::cast(f.states)), ctx));
+    results.append(py::make_tuple(f.y, as_tuple(f.states), ctx));
   }
   return results;
 }
@@ -229,7 +237,8 @@ py::list backward(const std::vector<GivenGradients>& given) {
   py::list results;
   for (Backward<T>& b : made) {
     b.ctx->release();
-    results.append(py::make_tuple(b.dx, b.d_initial, b.out[0], b.out[1], b.out[2]));
+    const py::object d_initial = b.d_initial ? py::object(as_tuple(*b.d_initial)) : py::none();
+    results.append(py::make_tuple(b.dx, d_initial, b.out[0], b.out[1], b.out[2]));
   }
   return results;
 }

@@ -49,8 +49,11 @@ inline std::string dtype_text(const py::array& a) { return py::str(a.dtype()); }
 
 // True for native float64, false for native float32; anything else is an error naming the argument.
 inline bool is_double(const py::array& a, const char* name) {
-  if (a.dtype().is(py::dtype::of<double>()) || a.dtype().equal(py::dtype::of<double>())) return true;
-  if (a.dtype().is(py::dtype::of<float>()) || a.dtype().equal(py::dtype::of<float>())) return false;
+  const py::dtype dtype = a.dtype();
+  const int number = dtype.num();
+  if (number == py::detail::npy_api::NPY_DOUBLE_ || number == py::detail::npy_api::NPY_FLOAT_)
+    // Native order is usually '=', but '<' where it was asked for by that name.
+    if (dtype.byteorder() == '=' || dtype.equal(py::dtype(number))) return number == py::detail::npy_api::NPY_DOUBLE_;
   throw Error(std::string(name) + " must be float32 or float64 in native byte order, got " + dtype_text(a));
 }
 
@@ -65,8 +68,7 @@ void require_dtype(const py::array& a, const char* name) {
 }
 
 // Raises where an array that is written shares memory with another: the answer would hang on the order of the work.
-inline void require_apart(const py::array& written, const std::string& name, const py::array& other,
-                          const char* other_name) {
+inline void require_apart(const py::array& written, const char* name, const py::array& other, const char* other_name) {
   const auto bounds = [](const py::array& a) {
     auto first = reinterpret_cast<std::uintptr_t>(a.data()), end = first + static_cast<std::uintptr_t>(a.itemsize());
     for (py::ssize_t i = 0; i < a.ndim(); ++i) {
@@ -78,7 +80,8 @@ inline void require_apart(const py::array& written, const std::string& name, con
   if (written.size() == 0 || other.size() == 0) return;
   const auto [first, end] = bounds(written);
   const auto [other_first, other_end] = bounds(other);
-  if (first < other_end && other_first < end) throw Error(name + " must not share memory with " + other_name);
+  if (first < other_end && other_first < end)
+    throw Error(std::string(name) + " must not share memory with " + other_name);
 }
 
 // Data of a C-contiguous array of T.
@@ -107,10 +110,16 @@ inline Index element_count(const std::vector<Index>& shape) {
   return n;
 }
 
-// A new array whose memory comes from, and returns to, the pool: large results do not fault in fresh pages every step.
+// Below this numpy's own memory, which malloc has at hand, takes 0.15 us less.
+constexpr Index kPooledBytes = 16 * 1024;
+
+// A new array. A large one's memory comes from, and returns to, the pool: results do not fault in fresh pages every
+// step.
 template <class T>
 py::array_t<T> make_array(const std::vector<Index>& shape) {
-  auto buffer = std::make_unique<Buffer<T>>(std::max<Index>(1, element_count(shape)));
+  const Index count = element_count(shape);
+  if (count < kPooledBytes / static_cast<Index>(sizeof(T))) return py::array_t<T>(shape);
+  auto buffer = std::make_unique<Buffer<T>>(count);
   T* const data = buffer->data();
   const py::capsule owner(buffer.get(), [](void* p) { delete static_cast<Buffer<T>*>(p); });
   buffer.release();

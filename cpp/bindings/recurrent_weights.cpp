@@ -41,7 +41,7 @@ RecurrentWeights::RecurrentWeights(const std::string& cell_name, py::array kerne
     weights_.emplace<Weights<float>>(make<float>(cell, info));
 }
 
-void RecurrentWeights::require_apart_from(const py::array& written, const std::string& name) const {
+void RecurrentWeights::require_apart_from(const py::array& written, const char* name) const {
   require_apart(written, name, kernel_, "kernel");
   if (recurrent_kernel_) require_apart(written, name, *recurrent_kernel_, "recurrent_kernel");
   if (bias_) require_apart(written, name, *bias_, "bias");

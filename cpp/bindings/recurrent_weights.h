@@ -28,7 +28,7 @@ class RecurrentWeights {
   const OptionalArray& bias() const { return bias_; }
   std::vector<Index> bias_shape() const { return bias_shape(info()); }
   // Raises where an array that is written shares memory with a parameter.
-  void require_apart_from(const py::array& written, const std::string& name) const;
+  void require_apart_from(const py::array& written, const char* name) const;
 
   // The arrays have been written.
   void touch();

@@ -36,7 +36,7 @@ Arrangement arrangement_of(const py::array& x, Index input, const SequenceOption
   const bool ragged = !o.offsets.is_none();
   const py::ssize_t rank = ragged ? 2 : 3;
   const char* const form = ragged ? "values [N, " : o.time_major ? "[T, B, " : "[B, T, ";
-  if (x.ndim() != rank || x.shape(rank - 1) != input)
+  if ((o.rowwise ? x.ndim() < 2 : x.ndim() != rank) || x.shape(x.ndim() - 1) != input)
     throw Error(std::string("x must be ") + form + std::to_string(input) + "], got " + shape_text(x));
   if (ragged) {
     if (!o.lengths.is_none()) throw Error("lengths must be None for a ragged x, which has its own");
@@ -52,6 +52,10 @@ Arrangement arrangement_of(const py::array& x, Index input, const SequenceOption
   }
   a.batch = x.shape(o.time_major ? 1 : 0);
   a.steps = x.shape(o.time_major ? 0 : 1);
+  if (o.rowwise) {
+    a.steps = 1;
+    for (py::ssize_t axis = 1; axis + 1 < x.ndim(); ++axis) a.steps = checked_product(a.steps, x.shape(axis), "x");
+  }
   a.lengths = o.lengths.is_none() ? std::vector<Index>(static_cast<std::size_t>(a.batch), a.steps)
                                   : integers(o.lengths, "lengths");
   check_arrangement(a, 0);

@@ -9,6 +9,7 @@ namespace latchwork {
 struct SequenceOptions {
   py::object lengths, offsets, mask;  // None where not given
   bool time_major, reverse, hold, align;
+  bool rowwise;  // no recurrence: x may have any axes between the first and the last, and they are its steps
 };
 
 // Throws Error naming the argument unless all fit x, [B, T, I] or as the options say.

@@ -13,7 +13,7 @@ auto by_dtype(const py::array& a, const char* name, F f) {
 }
 
 inline void require_shape(const py::array& a, const char* name, const py::array& like, const char* like_name) {
-  if (shape_of(a) != shape_of(like)) {
+  if (!std::equal(a.shape(), a.shape() + a.ndim(), like.shape(), like.shape() + like.ndim())) {
     throw Error(std::string(name) + " must have the shape of " + like_name + ", " + shape_text(like) + ", got " +
                 shape_text(a));
   }

@@ -88,7 +88,8 @@ def recurrent_forward(
 def recurrent_backward(
     calls: Sequence[GivenGradients],
 ) -> list[
-    tuple[NDArray[Any] | None, list[NDArray[Any]] | None, NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]
+    # dx, dstate, kernel, recurrent_kernel (None for a cell without), bias
+    tuple[NDArray[Any] | None, Any, NDArray[Any], Any, NDArray[Any] | None]
 ]: ...
 def empty(shape: Sequence[int], float64: bool) -> NDArray[Any]: ...
 def gather_rows(table: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[Any]: ...

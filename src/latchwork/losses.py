@@ -30,6 +30,8 @@ def targets_like(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
         >>> targets_like([1, 2], np.zeros((2, 1), np.float32)).shape
         (2, 1)
     """
+    if type(y) is np.ndarray and y.dtype == y_pred.dtype and y.shape == y_pred.shape and y.flags.c_contiguous:
+        return y
     targets = _numbers(y)
     if targets.shape != y_pred.shape:
         if y_pred.shape != (*targets.shape, 1) or targets.ndim != 1:

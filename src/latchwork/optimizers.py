@@ -69,7 +69,7 @@ class Optimizer(ABC):
     slots: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
     _layout: tuple[int, np.dtype[Any]] | None = field(default=None, init=False, repr=False)
     # What the ranges of the last step came to: every variable, and their runs of neighbours.
-    _planned: tuple[list[tuple[int, int, str]] | None, int] | None = field(default=None, init=False, repr=False)
+    _planned: tuple[Sequence[tuple[int, int, str]] | None, int] | None = field(default=None, init=False, repr=False)
     _variables: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
     _spans: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
 
@@ -133,18 +133,21 @@ class Optimizer(ABC):
                 f"params and grads must be flat and alike, got {params.shape} {params.dtype} and "
                 f"{grads.shape} {grads.dtype}"
             )
-        if not all(a.flags.c_contiguous and a.flags.writeable for a in (params, grads)):
-            raise ValueError("params and grads must be contiguous and writeable")
+        for a in (params, grads):
+            if not (a.flags.c_contiguous and a.flags.writeable):
+                raise ValueError("params and grads must be contiguous and writeable")
         if (ranges, params.size) != self._planned:  # once per model: 5 us a step for the same answer
             self._variables = [(0, params.size)] if ranges is None else [(start, stop) for start, stop, _ in ranges]
             self._spans = _merged(self._variables, params.size)
-            self._planned = (None if ranges is None else list(ranges), params.size)
-        spans = self._spans
-        self.build(params.size, params.dtype)
-        self._clip(grads, self._variables, spans)
-        for start, stop in spans:
-            slots = [values[start:stop] for values in self.slots.values()]
-            self._step(params[start:stop], grads[start:stop], slots)
+            self._planned = (ranges if ranges is None or isinstance(ranges, tuple) else list(ranges), params.size)
+        if self._layout != (params.size, params.dtype):
+            self.build(params.size, params.dtype)
+        self._clip(grads, self._variables, self._spans)
+        for start, stop in self._spans:
+            arrays = [params, grads, *self.slots.values()]
+            if stop - start < params.size:
+                arrays = [a[start:stop] for a in arrays]
+            self._step(arrays[0], arrays[1], arrays[2:])
         self.iterations += 1
 
     def _clip(self, grads: NDArray[Any], variables: list[tuple[int, int]], spans: list[tuple[int, int]]) -> None:

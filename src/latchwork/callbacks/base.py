@@ -117,7 +117,8 @@ class CallbackList:
         for callback in self._callbacks:
             if not isinstance(callback, Callback):
                 raise ValueError(f"callbacks must hold lw.callbacks.Callback objects, got {callback!r}")
-        self._listening = {hook: [c for c in self._callbacks if _overrides(c, hook)] for hook in _HOOKS}
+        hooks = _HOOKS if self._callbacks else ()
+        self._listening = {hook: [c for c in self._callbacks if _overrides(c, hook)] for hook in hooks}
         self._model, self._params = model, params
 
     def attach(self) -> None:
@@ -128,11 +129,11 @@ class CallbackList:
 
     def wants(self, hook: str) -> bool:
         """Whether a callback defines `hook`."""
-        return bool(self._listening[hook])
+        return bool(self._listening.get(hook))
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call `hook` of every callback that defines it."""
-        for callback in self._listening[hook]:
+        for callback in self._listening.get(hook, ()):
             getattr(callback, hook)(*arguments)
 
 

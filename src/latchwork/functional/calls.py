@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -104,12 +104,12 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    found = _core.recurrent_forward([_given(call) for call in calls], training)
-    return [_result(call, *result) for call, result in zip(calls, found, strict=True)]
-
-
-def _result(call: Call, y: Array, state: State, ctx: Context | None) -> Result:
-    return (_ragged(y, call.x.offsets) if call.return_sequences and isinstance(call.x, Ragged) else y), state, ctx
+    found: list[Any] = _core.recurrent_forward([_given(call) for call in calls], training)
+    for i, call in enumerate(calls):
+        if isinstance(call.x, Ragged) and call.return_sequences:
+            y, state, ctx = found[i]
+            found[i] = _ragged(y, call.x.offsets), state, ctx
+    return found
 
 
 def _given(call: Call) -> _core.GivenCall:
@@ -121,7 +121,7 @@ def _given(call: Call) -> _core.GivenCall:
     return (
         weights,
         contiguous(values),
-        _states(call.state, weights.states, "state"),
+        [] if call.state is None else _states(call.state, weights.states, "state"),
         None if call.lengths is None else np.asarray(call.lengths),
         offsets,
         call.time_major,
@@ -175,13 +175,12 @@ def backward(calls: Sequence[BackwardCall]) -> list[Gradients]:
     >>> [g.kernel.shape for g in backward([BackwardCall(ctx, np.ones_like(y)) for y, _, ctx in results])]
     [(1, 4), (1, 4)]
     """
-    gradients = []
-    for call, found in zip(calls, _core.recurrent_backward(list(map(_given_backward, calls))), strict=True):
-        dx, d_initial, kernel, recurrent_kernel, bias = found
-        assert call.ctx is not None
-        offsets = call.ctx.offsets
-        x = dx if dx is None or offsets is None else _ragged(dx, offsets)
-        gradients.append(Gradients(x, tuple(d_initial or ()), cast(Array, kernel), cast(Array, recurrent_kernel), bias))
+    found = _core.recurrent_backward([_given_backward(call) for call in calls])
+    gradients = [Gradients(*arrays) for arrays in found]
+    for i, call in enumerate(calls):
+        dx, ctx = found[i][0], call.ctx
+        if dx is not None and ctx is not None and ctx.offsets is not None:
+            gradients[i] = gradients[i]._replace(x=_ragged(dx, ctx.offsets))
     return gradients
 
 
@@ -193,9 +192,10 @@ def _given_backward(call: BackwardCall) -> _core.GivenGradients:
             raise ValueError(f"dy must be a numpy array, a Ragged or None, got {describe(values)}")
         if isinstance(dy, Ragged) and (ctx.offsets is None or not np.array_equal(ctx.offsets, dy.offsets)):
             raise ValueError("dy must have the lengths of y")
-        values = values if ctx.sequences and even_rows(values) else contiguous(values)
-    states = _states(call.dstate, ctx.states, "dstate")
-    return ctx, values, states, call.need_dx, True, None if call.out is None else list(call.out)
+        if not values.flags.c_contiguous and not (ctx.sequences and even_rows(values)):
+            values = contiguous(values)
+    states = [] if call.dstate is None else _states(call.dstate, ctx.states, "dstate")
+    return ctx, values, states, call.need_dx, True, call.out
 
 
 def _ragged(values: Array, offsets: npt.NDArray[np.int64]) -> Ragged:
@@ -205,9 +205,7 @@ def _ragged(values: Array, offsets: npt.NDArray[np.int64]) -> Ragged:
     return ragged
 
 
-def _states(states: Sequence[Array | None] | None, count: int, name: str) -> list[Array | None]:
-    if states is None:
-        return []
+def _states(states: Sequence[Array | None], count: int, name: str) -> list[Array | None]:
     if not isinstance(states, (tuple, list)) or len(states) != count:
         raise ValueError(
             f"{name} must be a tuple of {count} arrays, got {type(states).__name__} of {count_text(states)}"

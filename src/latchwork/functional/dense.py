@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,13 +54,12 @@ def dense(
     if not isinstance(x, np.ndarray) or x.ndim < 2 or x.shape[-1] != weights.input:
         raise ValueError(f"x must be [..., {weights.input}] with at least two axes, got {describe(x)}")
     # Middle axes are steps: their gradients are then summed in groups, not in one long chain.
-    steps = contiguous(x).reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
     call: _core.GivenCall = (
-        weights, steps, [], None, None, False, False, activation or "linear", "linear", True, None, False, False, None,
-        "store",
+        weights, contiguous(x), [], None, None, False, False, activation or "linear", "linear", True, None, False,
+        False, None, "store",
     )  # fmt: skip
     [(y, _, ctx)] = _core.recurrent_forward([call], training)
-    return y.reshape(*x.shape[:-1], weights.hidden), ctx
+    return y, ctx
 
 
 def dense_backward(
@@ -82,15 +81,19 @@ def dense_backward(
     [2.0]
     """
     ctx = check_context(ctx, ("dense",))
-    rows = ctx.y_shape
-    if (
-        not isinstance(dy, np.ndarray)
-        or dy.ndim < 2
-        or dy.size != rows[0] * rows[1] * rows[2]
-        or dy.shape[-1] != rows[2]
-    ):
-        raise ValueError(f"dy must be shaped like y, [..., {rows[2]}] of {rows[0] * rows[1]} rows, got {describe(dy)}")
+    shape = ctx.y_shape
+    grad = dy if isinstance(dy, np.ndarray) and dy.shape == shape else _in_shape(dy, shape)
     arrays = None if out is None else [out[0], None, out[1]]
-    call: _core.GivenGradients = (ctx, contiguous(dy).reshape(rows), [], need_dx, False, arrays)
-    [(dx, _, kernel, _, bias)] = _core.recurrent_backward([call])
-    return DenseGradients(None if dx is None else dx.reshape(*dy.shape[:-1], dx.shape[-1]), cast(Array, kernel), bias)
+    [(dx, _, kernel, _, bias)] = _core.recurrent_backward([(ctx, contiguous(grad), [], need_dx, False, arrays)])
+    if dx is not None and grad is not dy:
+        dx = dx.reshape(*dy.shape[:-1], dx.shape[-1])
+    return DenseGradients(dx, kernel, bias)
+
+
+def _in_shape(dy: Array, shape: tuple[int, ...]) -> Array:
+    """dy of other axes in the shape of y: as many rows."""
+    units = shape[-1]
+    if not isinstance(dy, np.ndarray) or dy.ndim < 2 or dy.size != math.prod(shape) or dy.shape[-1] != units:
+        rows = math.prod(shape[:-1])
+        raise ValueError(f"dy must be shaped like y, [..., {units}] of {rows} rows, got {describe(dy)}")
+    return dy.reshape(shape)

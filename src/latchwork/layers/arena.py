@@ -76,6 +76,6 @@ class Arena:
         for layer in layers:
             layer._bind(self)
 
-    def trainable_ranges(self) -> list[tuple[int, int, str]]:
+    def trainable_ranges(self) -> tuple[tuple[int, int, str], ...]:
         """(start, stop, name) of every variable an optimizer may change, in order."""
-        return [(start, stop, variable.name) for layer, variable, start, stop in self.spans if layer.trainable]
+        return tuple((start, stop, variable.name) for layer, variable, start, stop in self.spans if layer.trainable)

@@ -63,7 +63,7 @@ def as_batch_shape(shape: Any, owner: str) -> Shape:
 
 def open_steps(shape: Shape) -> Shape:
     """The sample shape that any number of steps fits: all but the last axis open."""
-    return (*(None for _ in shape[:-1]), *shape[-1:])
+    return (None,) * (len(shape) - 1) + shape[-1:]
 
 
 def as_array(x: Any, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:

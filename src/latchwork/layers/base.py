@@ -226,8 +226,8 @@ class Layer:
 
     def _checked(self, x: Any) -> Batch:
         """x cast to the layer's dtype; the layer is built if this is its first batch."""
-        known = self._arena is not None and type(x) is np.ndarray
-        if known and x.dtype is self.dtype and x.ndim and x.flags.c_contiguous:
+        arena = self._arena
+        if arena is not None and type(x) is np.ndarray and x.dtype is arena.dtype and x.ndim and x.flags.c_contiguous:
             ready: NDArray[Any] = x  # the path of every training step
             return ready
         batch = as_input(x, "x", self.dtype)

@@ -120,7 +120,7 @@ class Dense(Layer):
         self._gradients = (self.variables[0].gradient, None if bias is None else bias.gradient)
 
     def touch(self) -> None:
-        if self.built:
+        if self._arena is not None:
             self._weights.touch()
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:

@@ -154,7 +154,7 @@ class Recurrent(SequenceLayer):
         self._gradients = (kernel.gradient, recurrent_kernel.gradient, None if bias is None else bias.gradient)
 
     def touch(self) -> None:
-        if self.built:
+        if self._arena is not None:
             self._weights.touch()
 
     def y_shape(self, x_shape: Shape) -> Shape:
@@ -168,37 +168,56 @@ class Recurrent(SequenceLayer):
 
     # ---- running ------------------------------------------------------------------------------------------------
 
+    # What is asked of the core, and what is made of its answer: with calls of other layers, or alone for less.
+
     def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
     ) -> Advancing[tuple[Any, list[Any], Any]]:
+        call = self._call(x, initial_state, mask, out)
+        [answer] = yield [call]
+        return self._advanced(call, *answer)
+
+    def _advance(self, x: Any, initial_state: Any, mask: Any, training: bool) -> tuple[Any, list[Any], Any]:
+        call = self._call(x, initial_state, mask, None)
+        [answer] = functional.forward([call], training=training)
+        return self._advanced(call, *answer)
+
+    def _retreating(
+        self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool
+    ) -> Retreating[tuple[Any, list[Any]]]:
+        [found] = yield [self._backward_call(inner, dy, d_states, need_dx)]
+        return found.x, [*found.state]
+
+    def _retreat(self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool) -> tuple[Any, list[Any]]:
+        [found] = functional.backward([self._backward_call(inner, dy, d_states, need_dx)])
+        return found.x, [*found.state]
+
+    def _call(self, x: Any, initial_state: Any, mask: Any, out: NDArray[Any] | None) -> functional.Call:
         x = self._checked(x)
         if not isinstance(x, Ragged) and (x.ndim != 3 or x.shape[2] != self.variables[0].shape[0]):
             self.y_shape(x.shape[1:])
         state = None if initial_state is None else self._state(initial_state, len(x))
         real = None if mask is None else as_mask(mask, x, self.name)
-        call = functional.Call(self._cell(), x, self._weights, state, mask=real, out=out, **self._options)
-        [(y, states, core)] = yield [call]
-        silent = None
-        if real is not None and not self.return_sequences:
-            silent = silent_rows(real, x, at=(0 if self.go_backwards else -1) if self.zero_output_for_mask else None)
-            y = zeroed(values_of(y), silent)
-        return y, list(states), _Kept(core, silent)
+        return functional.Call(self._cell(), x, self._weights, state, mask=real, out=out, **self._options)
 
-    def _retreating(
-        self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool
-    ) -> Retreating[tuple[Any, list[Any]]]:
-        grad = None if dy is None else like(dy, self._as_rows(values_of(dy)))
+    def _advanced(self, call: functional.Call, y: Any, states: Any, core: Any) -> tuple[Any, list[Any], _Kept]:
+        silent = None
+        if call.mask is not None and not self.return_sequences:
+            at = (0 if self.go_backwards else -1) if self.zero_output_for_mask else None
+            silent = silent_rows(call.mask, call.x, at=at)
+            y = zeroed(values_of(y), silent)
+        return y, [*states], _Kept(core, silent)
+
+    def _backward_call(self, inner: _Kept, dy: Any, d_states: list[Any], need_dx: bool) -> functional.BackwardCall:
+        grad = dy if dy is None or self._is_ready(dy) else like(dy, as_array(values_of(dy), "dy", self.dtype))
         if grad is not None and inner.silent is not None:
             grad = zeroed(values_of(grad), inner.silent)
-        call = functional.BackwardCall(inner.core, grad, d_states, need_dx=need_dx, out=self._gradients)
-        [found] = yield [call]
-        return found.x, list(found.state)
+        return functional.BackwardCall(inner.core, grad, d_states, need_dx=need_dx, out=self._gradients)
 
-    def _as_rows(self, dy: Any) -> NDArray[Any]:
-        """dy as the core takes it: a slice of the features of an array is not copied."""
-        if type(dy) is np.ndarray and dy.dtype == self.dtype and even_rows(dy):
-            return dy
-        return as_array(dy, "dy", self.dtype)
+    def _is_ready(self, dy: Any) -> bool:
+        """Whether the core takes dy as it is: a slice of the features of an array need not be copied either."""
+        rows = values_of(dy)
+        return type(rows) is np.ndarray and rows.dtype == self.dtype and (rows.flags.c_contiguous or even_rows(rows))
 
     def _state(self, initial_state: Any, batch: int) -> tuple[NDArray[Any], ...]:
         """Keras' list of states (one array will do for one state) as the tuple the core takes."""

@@ -45,6 +45,15 @@ class SequenceLayer(Layer):
         """(dx, gradients of the initial states), from what `_advancing` kept. None: no gradient."""
         raise NotImplementedError
 
+    def _advance(self, x: Any, initial_state: Any, mask: Any, training: bool) -> tuple[Any, list[Any], Any]:
+        """`_advancing`, alone."""
+        core = partial(functional.forward, training=training)
+        return run(core, self._advancing(x, initial_state, mask, training=training))
+
+    def _retreat(self, inner: Any, dy: Any, d_states: list[Any], need_dx: bool) -> tuple[Any, list[Any]]:
+        """`_retreating`, alone."""
+        return run(functional.backward, self._retreating(inner, dy, d_states, need_dx))
+
     # ---- what follows from these --------------------------------------------------------------------------------
 
     @property
@@ -87,25 +96,30 @@ class SequenceLayer(Layer):
                 f"{self.name}: stateful=True carries states in a model: add it to one or give initial_state"
             )
         y, states, ctx = self.advance(x, initial_state, mask, training=training, step=step)
-        parts = [*(y if self.y_count > 1 else [y]), *(states if self.return_state else [])]
-        kept = None if ctx is None else Kept(ctx.inner, given_state=initial_state is not None)
-        return (parts if len(parts) > 1 else parts[0]), kept
+        if ctx is not None and initial_state is not None:
+            ctx = Kept(ctx.inner, given_state=True)
+        if not self.return_state:  # y of several arrays is their list
+            return y, ctx
+        return [*(y if self.y_count > 1 else [y]), *states], ctx
 
     def advance(
         self, x: Any, initial_state: Any = None, mask: Any = None, *, training: bool, step: int | None = None
     ) -> tuple[Any, list[Any], Any]:
-        core = partial(functional.forward, training=training)
-        y, states, inner = run(core, self._advancing(x, initial_state, mask, training=training))
+        y, states, inner = self._advance(x, initial_state, mask, training)
         return y, states, Kept(inner, given_state=False) if training else None
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
-        parts = list(dy) if self.outputs > 1 and isinstance(dy, (list, tuple)) else [dy]
+        d_states: list[Any] = [None] * self.state_count
+        if self.outputs > 1:
+            dy, d_states = self._parted(dy, d_states)
+        dx, back = self._retreat(ctx.inner, dy, d_states, need_dx)
+        return [dx, *back] if ctx.given_state else dx
+
+    def _parted(self, dy: Any, d_states: list[Any]) -> tuple[Any, list[Any]]:
+        """The gradients of y and of the final states, from those of all that forward returned."""
+        parts = list(dy) if isinstance(dy, (list, tuple)) else [dy]
         if len(parts) != self.outputs:
             raise ValueError(f"{self.name}: dy must be {self.outputs} arrays, as forward returned, got {len(parts)}")
-        grads, given = parts[: self.y_count], parts[self.y_count :]
-        if not self.return_state:
-            given = [None] * self.state_count
-        d_states = [None if d is None else as_array(d, "dstate", self.dtype) for d in given]
-        grad = grads if self.y_count > 1 else grads[0]
-        dx, back = run(functional.backward, self._retreating(ctx.inner, grad, d_states, need_dx))
-        return [dx, *back] if ctx.given_state else dx
+        if self.return_state:
+            d_states = [None if d is None else as_array(d, "dstate", self.dtype) for d in parts[self.y_count :]]
+        return (parts[: self.y_count] if self.y_count > 1 else parts[0]), d_states

@@ -43,7 +43,7 @@ class Compiled:
         """Loss and metrics of no samples yet."""
         return Figures({name: metrics.get(metric) for name, metric in self.metrics.items()})
 
-    def begin(self, arena: Arena) -> list[tuple[int, int, str]]:
+    def begin(self, arena: Arena) -> tuple[tuple[int, int, str], ...]:
         """Give the optimizer its state for these parameters; returns the ranges it may change."""
         if self.optimizer.iterations and _OWNERS.get(self.optimizer) is not arena:
             name = self.optimizer.name

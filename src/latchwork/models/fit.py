@@ -33,7 +33,7 @@ class Fit:
     batches: Batches
     validation: Validation | None
     figures: Figures
-    ranges: list[tuple[int, int, str]]
+    ranges: tuple[tuple[int, int, str], ...]
     shuffle: bool
     on_nonfinite: str
     memory: str
@@ -95,8 +95,7 @@ class Fit:
     def _batch(self, x: Rows, y: Rows, epoch: int, batch: int) -> None:
         """One step, and what is to happen when it meets NaN or infinity."""
         hooks = self.hooks
-        if hooks.wants("on_train_batch_begin"):
-            hooks.call("on_train_batch_begin", batch)
+        hooks.call("on_train_batch_begin", batch)
         try:
             self.figures.add(*self.model._step(x, y, self.ranges, check=self.on_nonfinite != "ignore"))
         except NonFiniteError as found:

@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latchwork.layers.dense import like, values_of
+from latchwork.models.batches import Rows
+
 Mask = NDArray[np.bool_]
 
 
-def real_steps(values: NDArray[Any], mask: Mask | None) -> NDArray[Any]:
-    """The real steps [N, ...] of values [B, T, ...], sequence by sequence; all of them without a mask."""
+def real_steps(rows: Rows, mask: Mask | None) -> NDArray[Any]:
+    """The values of the real steps [N, ...] of rows [B, T, ...], sequence by sequence; all of them without a mask."""
+    values = values_of(rows)
     return values if mask is None else values[mask]
 
 
-def scattered(gradient: NDArray[Any], mask: Mask | None) -> NDArray[Any]:
-    """The gradient [N, ...] of `real_steps`, back in its place: 0 at masked steps."""
+def scattered(gradient: NDArray[Any], rows: Rows, mask: Mask | None) -> Rows:
+    """The gradient [N, ...] of `real_steps(rows, mask)`, back in its place: 0 at masked steps."""
     if mask is None:
-        return gradient
+        return like(rows, gradient)
     out = np.zeros((*mask.shape, *gradient.shape[1:]), gradient.dtype)
     out[mask] = gradient
-    return out
+    return like(rows, out)

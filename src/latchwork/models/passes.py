@@ -13,7 +13,7 @@ from latchwork.callbacks import CallbackList
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer
-from latchwork.layers.dense import like, values_of
+from latchwork.layers.dense import values_of
 from latchwork.models.batches import Rows, gives_sequences, rows_between
 from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled
@@ -58,7 +58,7 @@ class Passes:
     # ---- one step, and one pass ---------------------------------------------------------------------------------
 
     def _step(
-        self, x: Rows, y: Rows, ranges: list[tuple[int, int, str]], check: bool
+        self, x: Rows, y: Rows, ranges: tuple[tuple[int, int, str], ...], check: bool
     ) -> tuple[float, int, NDArray[Any], NDArray[Any]]:
         """Forward, backward, update: (sum of losses, count, y, output). NonFiniteError comes before the update."""
         compiled, arena = self._compiled, self._arena
@@ -67,11 +67,11 @@ class Passes:
         assert arena is not None
         arena.grads.fill(0)
         output, mask, contexts = self._run(x, True, compiled.optimizer.iterations)
-        y_values, values = real_steps(values_of(y), mask), real_steps(values_of(output), mask)
+        y_values, values = real_steps(y, mask), real_steps(output, mask)
         total, count, gradient = compiled.loss.value_and_grad(y_values, values)
         if check and not math.isfinite(total):
             raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
-        self._backward(contexts, like(output, scattered(gradient, mask)))
+        self._backward(contexts, scattered(gradient, output, mask))
         if check and not _core.all_finite(arena.grads):
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
@@ -81,10 +81,9 @@ class Passes:
         return total, count, y_values, values
 
     def _outputs(
-        self, x: Rows, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
+        self, x: Rows, output: Shape, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
     ) -> tuple[Rows, Any]:
-        """The model's output on all rows, batch by batch, and its mask or None."""
-        _, output = self._as_input(x)
+        """The model's output, of samples of the shape `output`, on all rows, batch by batch, and its mask or None."""
         sequences = gives_sequences(x, output)
         count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
         values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
@@ -112,8 +111,8 @@ class Passes:
         assert self._compiled.loss is not None
         progress.begin("Evaluate")
         hooks.call("on_test_begin")
-        output, mask = self._outputs(x, batch_size, hooks, "test", progress)
-        y_values, values = real_steps(values_of(y), mask), real_steps(values_of(output), mask)
+        output, mask = self._outputs(x, self._as_input(x)[1], batch_size, hooks, "test", progress)
+        y_values, values = real_steps(y, mask), real_steps(output, mask)
         total, count = self._compiled.loss.value(y_values, values)
         figures.reset()
         figures.add(total, count, y_values, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -178,13 +179,14 @@ class Sequential(Trainer):
         contexts, mask = [], None
         self._carried.begin()
         for layer in self.layers:
-            given: dict[str, Any] = {} if mask is None or not layer.takes_mask else {"mask": mask}
+            run: Callable[..., Any] = layer.advance if layer.stateful else layer.forward
+            if mask is not None and layer.takes_mask:
+                run = partial(run, mask=mask)
             if layer.stateful:
-                before = self._carried.initial(layer.number, len(x))
-                y, states, ctx = layer.advance(x, before, training=training, step=step, **given)
+                y, states, ctx = run(x, self._carried.initial(layer.number, len(x)), training=training, step=step)
                 self._carried.leave(layer.number, states)
             else:
-                y, ctx = layer.forward(x, training=training, step=step, **given)
+                y, ctx = run(x, training=training, step=step)
             mask = layer.compute_mask(x, mask)
             x = y
             contexts.append(ctx)
@@ -204,11 +206,11 @@ class Sequential(Trainer):
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         """Down to the first layer that learns; its dx is not computed."""
-        first = next(
-            (i for i, layer in enumerate(self.layers) if layer.trainable and layer.variables), len(self.layers)
-        )
-        for i in range(len(self.layers) - 1, first - 1, -1):
-            dy = self.layers[i].backward(contexts[i], dy, need_dx=i > first)
+        layers, first = self.layers, 0
+        while first < len(layers) and not (layers[first].trainable and layers[first].variables):
+            first += 1
+        for i in range(len(layers) - 1, first - 1, -1):
+            dy = layers[i].backward(contexts[i], dy, need_dx=i > first)
             if dy is None:
                 break
 

@@ -230,7 +230,7 @@ class Trainer(Passes):
         """
         refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
         batch_size = self._rows_at_once(batch_size, "batch_size")
-        rows, _ = self._as_input(x)
+        rows, output = self._as_input(x)
         level, batches = verbosity(verbose), -(-len(rows) // batch_size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
         self._built(rows)
@@ -238,7 +238,7 @@ class Trainer(Passes):
         progress = Progress(level, batches)
         progress.begin("Predict")
         hooks.call("on_predict_begin")
-        y, _ = self._outputs(rows, batch_size, hooks, "predict", progress)
+        y, _ = self._outputs(rows, output, batch_size, hooks, "predict", progress)
         hooks.call("on_predict_end")
         progress.end(batches, {})
         return y
