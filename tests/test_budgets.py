@@ -44,7 +44,7 @@ def run(program, bytecode):
 
 
 def test_import_time(tmp_path):
-    """Beyond numpy's own, in seconds of CPU. A slow minute and neighbours only add to it: one process within is enough."""
+    """Beyond numpy's own, in seconds of CPU. A slow minute and neighbours only add: one process within is enough."""
     program = "import time, numpy; t = time.process_time(); import latchwork; print(time.process_time() - t)"
     run(program, tmp_path)  # writes the bytecode
     seconds = [float(run(program, tmp_path))]
