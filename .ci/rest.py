@@ -1,9 +1,8 @@
-"""A plugin of pytest: leaves out what passed in an earlier run, told by its --junitxml file.
+"""A plugin of pytest: leaves out what passed in an earlier run, told by that run's --junitxml file.
 
-    PYTHONPATH=.ci python -m pytest -p rest --passed-in FILE
+PYTHONPATH=.ci python -m pytest -p rest --passed-in FILE
 """
 
-from pathlib import Path
 from xml.etree import ElementTree
 
 
@@ -13,10 +12,10 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     cases = ElementTree.parse(config.getoption("--passed-in")).iter("testcase")
-    passed = {(case.get("classname"), case.get("name")) for case in cases if len(case) == 0}  # failed, skipped: children
-    rest = [item for item in items if called(item) not in passed]
+    # What failed or was skipped says so in an element of its own.
+    passed = {(case.get("classname"), case.get("name")) for case in cases if len(case) == 0}
     config.hook.pytest_deselected(items=[item for item in items if called(item) in passed])
-    items[:] = rest
+    items[:] = [item for item in items if called(item) not in passed]
 
 
 def called(item):
