@@ -1,14 +1,15 @@
 # Stages that .ci/run and .ci/full share. Sourced, from the root of the tree. Both set
 #   WORK      a folder of their own
 #   BIN       the programs of a virtual environment with cmake, ninja, pybind11 and latchwork[test]
-#   REQUIRED  not empty: a program of the system that is missing is an error; else its stage is left out and LEFT_OUT says so
-LEFT_OUT=()
+#   REQUIRED  not empty: a program of the system that is missing is an error; else its stage is left out, and $WORK/left_out
+#             names it
 
-system_tools() { # [clang]: qemu, a compiler for AArch64 and, if asked for, clang: installed by apt where this is root
+system_tools() { # qemu, a compiler for AArch64, clang, and ccache, which only saves time: installed by apt where this is root
   local missing=()
   command -v qemu-x86_64 qemu-aarch64 >/dev/null || missing+=(qemu-user)
   command -v aarch64-linux-gnu-g++ >/dev/null || missing+=(g++-aarch64-linux-gnu)
-  [ "${1-}" != clang ] || command -v clang++ >/dev/null || missing+=(clang)
+  command -v clang clang++ >/dev/null || missing+=(clang)
+  command -v ccache >/dev/null || missing+=(ccache)
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   echo "missing: ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return; fi
@@ -22,13 +23,15 @@ needs() { # PROGRAM...: whether all are there
     if command -v "$program" >/dev/null; then continue; fi
     echo "$program is not installed"
     if [ -n "$REQUIRED" ]; then exit 1; fi
-    LEFT_OUT+=("${FUNCNAME[1]}: $program is not installed")
+    echo "${FUNCNAME[1]}: $program is not installed" >>"$WORK/left_out"
     return 1
   done
 }
 
 quietly() { # what a command says is shown where it fails
-  "$@" >"$WORK/log" 2>&1 || { tail -n 200 "$WORK/log"; return 1; }
+  local log
+  log=$(mktemp -p "$WORK")
+  "$@" >"$log" 2>&1 || { tail -n 200 "$log"; return 1; }
 }
 
 configure() { # FOLDER CMAKE_OPTION...
@@ -79,12 +82,15 @@ races() { # the thread team, under the thread sanitizer
 }
 
 emulated() { # FOLDER TEST...: a native build of all ISAs on a processor without AVX, and on one without AVX-512
-  local test
+  local folder=$1 first
+  shift
   needs qemu-x86_64 || return 0
-  for test in "${@:2}"; do
-    LATCHWORK_ISA=portable qemu-x86_64 -cpu Nehalem "$1/tests/cpp/test_$test"
-    LATCHWORK_ISA=avx2 qemu-x86_64 -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid "$1/tests/cpp/test_$test"
+  for test; do LATCHWORK_ISA=portable qemu-x86_64 -cpu Nehalem "$folder/tests/cpp/test_$test"; done &
+  first=$!
+  for test; do
+    LATCHWORK_ISA=avx2 qemu-x86_64 -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid "$folder/tests/cpp/test_$test"
   done
+  wait "$first"
 }
 
 neon() { # TEST...

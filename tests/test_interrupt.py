@@ -32,26 +32,31 @@ def press(after):
 
 
 def interrupted(call, after=0.1):
-    """Seconds from Ctrl-C to KeyboardInterrupt. The call must be far longer than `after`."""
-    finished = False
+    """Seconds from Ctrl-C to KeyboardInterrupt; None where Ctrl-C came only when the call, far longer, was over."""
+    seconds = ended = None
     thread, pressed = press(after)
+    began = time.perf_counter()
     try:
         call()
-        finished = True
+        ended = time.perf_counter()
         time.sleep(10)  # the signal must not reach the next test
     except KeyboardInterrupt:
         seconds = time.perf_counter() - pressed[0]
     thread.join()
-    assert not finished, "the call was too short to be interrupted"
-    return seconds
+    if ended is None:
+        return seconds
+    late = pressed[0] > ended - SEEN_WITHIN
+    assert late, f"pressed after {pressed[0] - began} s, unnoticed until the call ended after {ended - began} s"
+    return None
 
 
 def assert_interruptible(call):
-    """A loaded machine may be late once."""
+    """A loaded machine may be late twice, in pressing or in noticing."""
     seconds = [interrupted(call)]
-    while seconds[-1] > SEEN_WITHIN and len(seconds) < 3:
-        seconds.append(interrupted(call))
-    assert min(seconds) <= SEEN_WITHIN, f"Ctrl-C was seen after {seconds} s"
+    while (seconds[-1] is None or seconds[-1] > SEEN_WITHIN) and len(seconds) < 3:
+        seconds.append(interrupted(call, after=0.03))
+    assert seconds[-1] is not None, f"the call was too short to be interrupted: {seconds}"
+    assert seconds[-1] <= SEEN_WITHIN, f"Ctrl-C was seen after {seconds} s"
 
 
 def full(*shape, dtype=np.float32):
@@ -207,7 +212,7 @@ def test_in_another_thread():
         done.wait()
         time.sleep(1)  # where the kernel was faster than Ctrl-C
 
-    assert interrupted(start_and_wait) <= SEEN_WITHIN
+    assert_interruptible(start_and_wait)
     assert done.wait(60)
     assert_bits(found[0], F.lstm(x, params, training=False)[0])
 
@@ -221,15 +226,25 @@ def test_a_handler_of_the_programs_own():
     def handler(*_):
         seen.append((answer(ONE), np.float32(1e-40) * np.float32(0.5)))
 
+    def inside(after):
+        """What the call returns, and whether Ctrl-C came before it did."""
+        thread, pressed = press(after)
+        found = F.lstm(x, params, training=False)[0]
+        ended, handled = time.perf_counter(), len(seen)
+        thread.join()
+        assert handled or pressed[0] > ended - SEEN_WITHIN, "Ctrl-C went unnoticed until the call ended"
+        return found, bool(handled)
+
     before = signal.signal(signal.SIGINT, handler)
     try:
-        thread, _ = press(0.1)
-        found = F.lstm(x, params, training=False)[0]
-        inside = len(seen)
-        thread.join()
+        for _ in range(3):  # a loaded machine may be late in pressing
+            seen.clear()
+            found, handled = inside(0.05)
+            if handled:
+                break
     finally:
         signal.signal(signal.SIGINT, before)
-    assert inside == 1, "the call was too short"
+    assert handled, "the call was too short"
     assert_bits(found, wanted)
     assert_same_bits(seen[0][0], one)
     assert seen[0][1] > 0

@@ -150,3 +150,46 @@ def test_fork_while_another_thread_computes():
         [sys.executable, "-W", "ignore", "-c", FORK_WHILE_BUSY], capture_output=True, text=True, timeout=SECONDS
     )
     assert done.returncode == 0, done.stderr
+
+
+FORK_WITH_A_MODEL = """
+import os, signal, threading
+import numpy as np, latchwork as lw
+model = lw.models.Sequential([lw.layers.Input((1, 16)), lw.layers.LSTM(256), lw.layers.Dense(1)])
+model.compile(optimizer="sgd", loss="mse")
+x, y = np.full((1, 1, 16), 0.5, "f4"), np.zeros((1, 1), "f4")
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        model.predict(x)
+        model.train_on_batch(x, y)
+model.train_on_batch(x, y)
+busy = threading.Thread(target=work)
+busy.start()
+statuses = []
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(SECONDS)
+        try:
+            losses = [model.train_on_batch(x, y) for _ in range(3)]
+            os._exit(0 if np.isfinite(losses + [model.predict(x)[0, 0]]).all() else 1)
+        except BaseException as error:
+            os.write(2, repr(error).encode())
+            os._exit(2)
+    statuses.append(os.waitpid(child, 0)[1])
+    if statuses[-1]:
+        break
+stop.set()
+busy.join()
+assert not any(statuses), statuses
+"""
+
+
+def test_fork_while_another_thread_uses_the_model():
+    """In the child nobody else uses it: neither that thread's call nor its locks are left, nor half a pack."""
+    program = f"SECONDS = {SECONDS}\n{FORK_WITH_A_MODEL}"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=3 * SECONDS
+    )
+    assert done.returncode == 0, done.stderr

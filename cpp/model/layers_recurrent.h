@@ -3,13 +3,13 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/activation.h"
 #include "model/layer.h"
+#include "runtime/fork_mutex.h"
 #include "sequence/weights.h"
 
 namespace latchwork {
@@ -47,7 +47,7 @@ class ModelCell {
   Index input_ = 0, hidden_ = 0;
   Buffer<T> values_;
   Parameters<T> parameters_{};
-  mutable std::mutex mutex_;
+  mutable ForkMutex mutex_;
   mutable std::shared_ptr<const Weights<T>> packed_;
 };
 

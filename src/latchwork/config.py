@@ -17,7 +17,7 @@ import numpy as np
 _OF_INITIAL_VALUES = ("_initializer", "unit_forget_bias", "weights")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False, repr=False)
 class Registry:
     """The classes that may be named.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, random
+from .fields import Value
 from .floats import usual_floats
 from .names import resolve
 
@@ -88,8 +89,8 @@ class Initializer:
         raise TypeError(f"{type(self).__name__} must define draw(shape, dtype, seed, stream)")
 
 
-@dataclass(frozen=True)
-class Zeros(Initializer):
+@dataclass(eq=False, repr=False)
+class Zeros(Value, Initializer):
     """All zeros.
 
     Example:
@@ -101,8 +102,8 @@ class Zeros(Initializer):
         return np.zeros(shape, dtype)
 
 
-@dataclass(frozen=True)
-class Ones(Initializer):
+@dataclass(eq=False, repr=False)
+class Ones(Value, Initializer):
     """All ones.
 
     Example:
@@ -114,8 +115,8 @@ class Ones(Initializer):
         return np.ones(shape, dtype)
 
 
-@dataclass(frozen=True)
-class Constant(Initializer):
+@dataclass(eq=False, repr=False)
+class Constant(Value, Initializer):
     """All `value` (default 0).
 
     Example:
@@ -129,8 +130,8 @@ class Constant(Initializer):
         return np.full(shape, self.value, dtype)
 
 
-@dataclass(frozen=True)
-class Identity(Initializer):
+@dataclass(eq=False, repr=False)
+class Identity(Value, Initializer):
     """`gain` (default 1) on the diagonal, zeros beside it; two axes only.
 
     Example:
@@ -148,8 +149,8 @@ class Identity(Initializer):
         return values
 
 
-@dataclass(frozen=True)
-class RandomUniform(Initializer):
+@dataclass(eq=False, repr=False)
+class RandomUniform(Value, Initializer):
     """Uniform in [`minval`, `maxval`), default [-0.05, 0.05).
 
     Example:
@@ -166,8 +167,8 @@ class RandomUniform(Initializer):
         return _core.philox_uniform(seed, stream, shape, self.minval, self.maxval, dtype)
 
 
-@dataclass(frozen=True)
-class RandomNormal(Initializer):
+@dataclass(eq=False, repr=False)
+class RandomNormal(Value, Initializer):
     """Normal with `mean` 0 and standard deviation `stddev` 0.05, by inversion (M. Wichura, algorithm AS 241, 1988).
 
     Example:
@@ -183,8 +184,8 @@ class RandomNormal(Initializer):
         return _core.philox_normal(seed, stream, shape, self.mean, self.stddev, False, dtype)
 
 
-@dataclass(frozen=True)
-class TruncatedNormal(Initializer):
+@dataclass(eq=False, repr=False)
+class TruncatedNormal(Value, Initializer):
     """As `RandomNormal`, drawn within two standard deviations of `mean`; `stddev` is that before truncation (Keras).
 
     Example:
@@ -217,8 +218,8 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
-@dataclass(frozen=True)
-class VarianceScaling(Initializer):
+@dataclass(eq=False, repr=False)
+class VarianceScaling(Value, Initializer):
     """Variance scale / n, where n is fan_in, fan_out or their mean (formulas and defaults of Keras 3).
 
     Args:
@@ -332,8 +333,8 @@ class LecunNormal(VarianceScaling):
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
-@dataclass(frozen=True)
-class Orthogonal(Initializer):
+@dataclass(eq=False, repr=False)
+class Orthogonal(Value, Initializer):
     """`gain` (default 1) times an orthogonal matrix, drawn uniformly: orthonormal columns, or rows if there are fewer.
     The default of recurrent kernels (A. Saxe et al., 2014). Leading axes are flattened.
 

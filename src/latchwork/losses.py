@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from .fields import Value
 from .floats import usual_floats
 from .names import resolve
 
@@ -113,7 +114,7 @@ class Loss(ABC):
         return total / count if count else 0.0
 
 
-class _CoreLoss(Loss):
+class _CoreLoss(Value, Loss):
     """A loss of the core's; `_core_name` is what the core calls it, `_options` what it takes."""
 
     _core_name: str
@@ -136,7 +137,7 @@ class _CoreLoss(Loss):
         return total, count
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class MeanSquaredError(_CoreLoss):
     """mean((y_pred - y_true)^2). Names: "mse", "MSE", "mean_squared_error".
 
@@ -149,7 +150,7 @@ class MeanSquaredError(_CoreLoss):
     _core_name = "mse"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class MeanAbsoluteError(_CoreLoss):
     """mean(|y_pred - y_true|); the gradient at 0 is 0. Names: "mae", "MAE", "mean_absolute_error".
 
@@ -162,7 +163,7 @@ class MeanAbsoluteError(_CoreLoss):
     _core_name = "mae"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Huber(_CoreLoss):
     """mean of e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2, with e = y_pred - y_true (P. Huber, 1964).
 
@@ -194,7 +195,7 @@ def _check_smoothing(label_smoothing: float) -> None:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class BinaryCrossentropy(_CoreLoss):
     """mean(-(t log p + (1 - t) log(1 - p))), every output a probability of its own.
 
@@ -225,7 +226,7 @@ class BinaryCrossentropy(_CoreLoss):
         return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class CategoricalCrossentropy(_CoreLoss):
     """mean over rows of -sum(t log p), targets and outputs [..., classes].
 
@@ -256,7 +257,7 @@ class CategoricalCrossentropy(_CoreLoss):
         return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class SparseCategoricalCrossentropy(_CoreLoss):
     """`CategoricalCrossentropy` (Keras') with class labels [...] or [..., 1] as targets for outputs [..., classes].
 

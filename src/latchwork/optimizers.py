@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from .fields import Shown
 from .names import resolve
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def _number(name: str, value: Any, most: float = 1e300, most_excluded: bool = Fa
     return number
 
 
-@dataclass(eq=False)
-class Optimizer(ABC):
+@dataclass(eq=False, repr=False)
+class Optimizer(Shown, ABC):
     """Base of all: learning rate, weight decay, clipping, step counter.
 
     Args:
@@ -177,7 +178,7 @@ def _merged(variables: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
     return spans
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SGD(Optimizer):
     """Gradient descent: w -= lr g. With momentum, v = momentum v - lr g, then w += v; with Nesterov's,
     w += momentum v - lr g (I. Sutskever et al., 2013). Formulas and defaults of Keras 3.
@@ -219,7 +220,7 @@ class SGD(Optimizer):
         )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RMSprop(Optimizer):
     """s = rho s + (1 - rho) g^2, w -= lr g / sqrt(s + epsilon) (T. Hinton, 2012; formulas and defaults of Keras 3).
 
@@ -272,7 +273,7 @@ class RMSprop(Optimizer):
         )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Adam(Optimizer):
     """m += (1 - beta_1)(g - m), v += (1 - beta_2)(g^2 - v), w -= a m / (sqrt(v) + epsilon) with
     a = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) at step t (D. Kingma, J. Ba, 2015; formulas and defaults of Keras 3).
@@ -322,7 +323,7 @@ class Adam(Optimizer):
         )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class AdamW(Adam):
     """`Adam` with decoupled weight decay, w -= lr weight_decay w before the step (I. Loshchilov, F. Hutter, 2019).
 

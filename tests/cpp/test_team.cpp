@@ -1,10 +1,14 @@
-// The thread team: every member runs once a call, callers share, barriers hold, buffers come back.
+// The thread team: every member runs once a call, callers share, barriers hold, buffers come back, forks wait.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <thread>
 
 #include "check.h"
 #include "latchwork/error.h"
 #include "runtime/buffer.h"
+#include "runtime/fork_mutex.h"
 #include "runtime/thread_team.h"
 
 namespace latchwork::test {
@@ -84,6 +88,36 @@ void buffers_return() {
   pool_trim();
 }
 
+// Another thread holds the mutex most of the time, half done, with memory from the pool; no child may find it so.
+void forks_wait() {
+  ForkMutex mutex;
+  std::atomic<bool> stop = false;
+  bool whole = true;
+  std::thread holder([&] {
+    while (!stop) {
+      const std::lock_guard lock(mutex);
+      whole = false;
+      for (int i = 0; i < 20; ++i) Buffer<float>(1000 + i);
+      whole = true;
+    }
+  });
+  int unharmed = 0;
+  constexpr int kForks = 50;
+  for (int i = 0; i < kForks && unharmed == i; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // ends a child that waits for ever
+      const std::lock_guard lock(mutex);
+      _exit(whole && Buffer<float>(1000).data() ? 0 : 1);
+    }
+    int status = -1;
+    unharmed += waitpid(child, &status, 0) == child && status == 0;
+  }
+  stop = true;
+  holder.join();
+  check(unharmed == kForks, "a fork waits for those who hold a ForkMutex");
+}
+
 }  // namespace
 }  // namespace latchwork::test
 
@@ -94,5 +128,6 @@ int main() {
   callers_share();
   nested_calls_run_alone();
   buffers_return();
+  forks_wait();
   return report("team");
 }

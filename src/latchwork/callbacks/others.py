@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
 import os
 import sys
@@ -42,6 +41,8 @@ class CSVLogger(Callback):
         self._heading = os.path.getsize(self.filename) == 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        import csv  # 0.5 ms, for this callback alone
+
         names = sorted(logs or {})
         with open(self.filename, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=self.separator)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latchwork import _core
+from latchwork.fields import Shown
 from latchwork.functional.arrays import (
     Array,
     Context,
@@ -48,8 +49,8 @@ class Gradients(NamedTuple):
     bias: Array | None
 
 
-@dataclass(slots=True)
-class Call:
+@dataclass(eq=False, repr=False, slots=True)
+class Call(Shown):
     """What `forward` runs: a cell and what it is called with. Nothing is checked before `forward` does.
 
     Args:
@@ -137,8 +138,8 @@ def _given(call: Call) -> _core.GivenCall:
     )
 
 
-@dataclass(slots=True)
-class BackwardCall:
+@dataclass(eq=False, repr=False, slots=True)
+class BackwardCall(Shown):
     """What `backward` runs: the arguments of `lstm_backward`, for a context of any cell.
 
     Args:

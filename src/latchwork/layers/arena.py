@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latchwork.fields import Shown
+
 if TYPE_CHECKING:
     from latchwork.layers.base import Layer
 
 Initializer = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 
-@dataclass(eq=False)
-class Variable:
+@dataclass(eq=False, repr=False)
+class Variable(Shown):
     """One parameter array of a layer: declared with a shape and a way to fill it, bound to an arena later.
 
     Args:

@@ -16,7 +16,7 @@ from latchwork.models.figures import Figures
 _OWNERS: weakref.WeakKeyDictionary[optimizers.Optimizer, Arena] = weakref.WeakKeyDictionary()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Compiled:
     """Optimizer, loss (None: predict only) and metrics, by the names that figures carry."""
 

@@ -14,7 +14,7 @@ from latchwork.layers.dense import values_of
 from latchwork.models.batches import Rows
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Figures:
     """Loss and metrics over the samples seen so far: the mean over samples, in float64."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from latchwork.models.trainer import Trainer
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Validation:
     """Held-out data, and how many rows of it to run at once."""
 
@@ -25,7 +25,7 @@ class Validation:
     batch_size: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Fit:
     """One call of `fit`, everything checked and ready."""
 

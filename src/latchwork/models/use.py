@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -22,6 +24,7 @@ class Use:
         self._lock = threading.Lock()
         self._entered: Counter[int] = Counter()  # calls by thread
         self._alone = False
+        _USES.add(self)
 
     def enter(self, verb: str, alone: bool) -> bool:
         """What `leave` is to be given. RuntimeError where another thread is in the way: to wait could take hours."""
@@ -42,6 +45,24 @@ class Use:
             self._entered[thread] -= 1
             if not self._entered[thread]:
                 del self._entered[thread]
+
+    def _keep_this_thread(self) -> None:
+        thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._entered = Counter({thread: self._entered[thread]} if thread in self._entered else {})
+        self._alone = self._alone and thread in self._entered
+
+
+_USES: weakref.WeakSet[Use] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In the child of a fork the thread that forked is the only one, and nobody holds a lock."""
+    for use in _USES:
+        use._keep_this_thread()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def alone(method: Callable[P, R]) -> Callable[P, R]:

@@ -1,0 +1,51 @@
+#include "runtime/fork_mutex.h"
+
+#include <pthread.h>
+
+#include <atomic>
+
+#include "runtime/buffer.h"
+#include "runtime/thread_team.h"
+
+namespace latchwork {
+namespace {
+
+std::mutex forks;  // one at a time
+std::atomic<bool> forking = false;
+std::atomic<int> holders = 0;  // and those who wait for one
+
+void wait_for_holders() noexcept {
+  forks.lock();
+  forking.store(true);
+  spin_until([] { return holders.load() == 0; });
+}
+
+void go_on() noexcept {
+  forking.store(false);
+  forks.unlock();
+}
+
+bool register_handlers() noexcept {
+  pool_trim();  // handlers run in the reverse order: the pool's comes after this, as holders take memory from it
+  pthread_atfork(wait_for_holders, go_on, go_on);
+  return true;
+}
+
+}  // namespace
+
+void ForkMutex::lock() noexcept {
+  static const bool registered = register_handlers();
+  static_cast<void>(registered);
+  for (holders.fetch_add(1); forking.load(); holders.fetch_add(1)) {
+    holders.fetch_sub(1);
+    spin_until([] { return !forking.load(); });
+  }
+  mutex_.lock();
+}
+
+void ForkMutex::unlock() noexcept {
+  mutex_.unlock();
+  holders.fetch_sub(1);
+}
+
+}  // namespace latchwork
