@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from latchwork.layers.arguments import (
     refuse,
     shape_text,
 )
+from latchwork.layers.explain import Asked, Explanation, asked_for, explained, measured, sample, with_steps
 from latchwork.layers.input import Input
 from latchwork.ragged import Ragged
 
@@ -97,6 +99,7 @@ class Layer:
         self.input_shape = None if input_shape is None else as_shape(input_shape, "input_shape", owner)
         self.variables: list[Variable] = []
         self._declared = False
+        self._x_shape: Shape = ()  # of one sample, as it was declared
         self._arena: Arena | None = None
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
         self.number = 0  # its place there
@@ -133,7 +136,7 @@ class Layer:
         """Fix the variables for samples of `input_shape` and take their random streams; values come with the arena."""
         if not self._declared:
             self._declare(input_shape)
-            self._declared = True
+            self._declared, self._x_shape = True, input_shape
 
     def _declare(self, input_shape: Shape) -> None:
         """Set `variables`; for layers that have any."""
@@ -238,6 +241,67 @@ class Layer:
             self.y_shape(shape)  # the message is to show the shape as it came
             self.build((None, *self.any_steps(shape)))
         return batch
+
+    # ---- saying why ---------------------------------------------------------------------------------------------
+
+    def explain(
+        self,
+        batch_size: int = 32,
+        steps: int | None = None,
+        *,
+        training: bool = False,
+        memory: str = "store",
+        measure: bool = True,
+    ) -> Explanation:
+        """What runs this layer and why: products, instruction set, plan, threads, bytes, nanoseconds a step.
+
+        Args:
+            batch_size: Rows of x.
+            steps: Of x; None: those it was built for.
+            training: Whether backward is to follow.
+            memory: What then is kept, as in `fit`.
+            measure: Run the layer a few times on numbers of that shape; weights, gradients and random streams stay.
+
+        Raises:
+            ValueError: The layer is not built, the number of steps is open, or an argument has the wrong value.
+
+        >>> from latchwork.layers import LSTM
+        >>> layer = LSTM(4)
+        >>> layer.build((None, None, 3))
+        >>> print(layer.explain(1, 2, measure=False).levels[0][0].why["input"])
+        hoisted, 2 steps at once: 1 row a step, fewer than 4
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}: explain needs a built layer: call build((None, T, F)) or run a batch first")
+        asked = asked_for(batch_size, training, memory)
+        shape = with_steps(self, self._x_shape, steps)
+        found = self._explain(shape, asked)
+        if not as_flag(measure, "measure", "explain"):
+            return found
+        return self._timed(found, self._sample((asked.batch_size, *shape)), None, need_dx=True)[0]
+
+    def _explain(self, x_shape: Shape, asked: Asked) -> Explanation:
+        """On samples of `x_shape`, which is known throughout; not measured."""
+        return explained(self, x_shape, asked)
+
+    def _levels(self) -> list[list[Any]]:
+        """The layers whose calls of the core it makes, those side by side that are independent of each other."""
+        return []
+
+    def _sample(self, shape: Any) -> NDArray[Any]:
+        """An x [B, ...] to measure with."""
+        return sample(shape, self.dtype)
+
+    def _timed(self, found: Explanation, x: Any, mask: Any, need_dx: bool) -> tuple[Explanation, Any]:
+        """The explanation with the times of runs on x, and y."""
+        self._remember(found.memory)
+        try:
+            y, forward, backward = measured(self, x, mask, found.training, need_dx)
+        finally:
+            self._remember("store")
+        steps = found.steps or 1
+        per_step = None if backward is None else backward / steps
+        return replace(found, forward_ns=forward / steps, backward_ns=per_step), y
 
     # ---- weights ------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,6 +110,10 @@ class Bidirectional(SequenceLayer, Wrapper):
     @property
     def python_loop(self) -> bool:
         return any(layer.python_loop for layer in (self.forward_layer, self.backward_layer))
+
+    def _levels(self) -> list[list[Any]]:
+        both: Iterator[Any] = zip_longest(self.forward_layer._levels(), self.backward_layer._levels(), fillvalue=[])
+        return [[*ahead, *back] for ahead, back in both]
 
     def y_shape(self, x_shape: Shape) -> Shape:
         self.backward_layer.y_shape(x_shape)

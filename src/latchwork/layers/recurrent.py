@@ -141,6 +141,13 @@ class Recurrent(SequenceLayer):
         """Shape and initializer of the bias."""
         return (self.gates * self.units,), drawn(self._bias_initializer)
 
+    def _levels(self) -> list[list[Any]]:
+        return [[self]]
+
+    def _asked_call(self, batch: int, steps: int, memory: str) -> tuple[Any, ...]:
+        """What `_core.explain_calls` takes."""
+        return self._weights, batch, steps, self.return_sequences, memory
+
     def _cell(self) -> str:
         return self.cell
 

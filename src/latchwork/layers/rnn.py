@@ -103,6 +103,9 @@ class RNN(SequenceLayer, Wrapper):
     def python_loop(self) -> bool:
         return not self._fused
 
+    def _levels(self) -> list[list[Any]]:
+        return [[layer] for layer in self._fused]
+
     # ---- building -----------------------------------------------------------------------------------------------
 
     def inner_shape(self, x_shape: Shape) -> Shape:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, as_dtype, shape_text
 from latchwork.layers.base import Batch, Layer
 from latchwork.layers.dense import like, values_of
+from latchwork.layers.explain import Asked, Explanation
 from latchwork.ragged import Ragged
 
 
@@ -118,6 +121,16 @@ class TimeDistributed(Wrapper):
     @usual_floats
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
         return self.layer.read(x, dtype)
+
+    def _explain(self, x_shape: Shape, asked: Asked) -> Explanation:
+        rows = replace(asked, batch_size=asked.batch_size * (x_shape[0] or 0))
+        inner = self.layer._explain(x_shape[1:], rows)
+        return asked.answer(
+            self.name, self.label, x_shape, note="every step is a row of the layer in it", parts=(inner,)
+        )
+
+    def _sample(self, shape: Any) -> NDArray[Any]:
+        return self.layer._sample(shape)
 
     def forward(self, x: Any, *, mask: Any = None, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self.read(x, self.dtype)

@@ -15,9 +15,9 @@ from latchwork.layers.arguments import refuse
 from latchwork.layers.dense import values_of
 from latchwork.models.batches import Batches, Rows, as_target, split_rows
 from latchwork.models.compiled import Compiled, named_metrics
+from latchwork.models.explaining import Explaining
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
-from latchwork.models.passes import Passes
 from latchwork.models.use import Use, alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
@@ -30,7 +30,7 @@ ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 MEMORY = ("store", "recompute", "checkpoint")
 
 
-class Trainer(Passes):
+class Trainer(Explaining):
     """Training for a model that has `layers` and knows what `Passes` asks of it.
 
     Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
@@ -68,6 +68,7 @@ class Trainer(Passes):
         }
         refuse("compile", others, unbuilt, ("optimizer", "loss", "metrics"))
         found = None if loss is None else losses.get(loss)
+        self._rates.clear()
         self._compiled = Compiled(optimizers.get(optimizer), found, named_metrics(metrics))
 
     @property
