@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +25,7 @@ from latchwork.layers.arguments import (
     refuse,
     shape_text,
 )
-from latchwork.layers.explain import Asked, Explanation, asked_for, explained, measured, sample, with_steps
+from latchwork.layers.explain import Explainable
 from latchwork.layers.input import Input
 from latchwork.ragged import Ragged
 
@@ -35,7 +34,7 @@ __all__ = ["Layer", "Variable"]
 Batch = NDArray[Any] | Ragged
 
 
-class Layer:
+class Layer(Explainable):
     """Parameters and configuration; the data flow through `forward` and `backward` and leave nothing behind.
 
     Args:
@@ -241,67 +240,6 @@ class Layer:
             self.y_shape(shape)  # the message is to show the shape as it came
             self.build((None, *self.any_steps(shape)))
         return batch
-
-    # ---- saying why ---------------------------------------------------------------------------------------------
-
-    def explain(
-        self,
-        batch_size: int = 32,
-        steps: int | None = None,
-        *,
-        training: bool = False,
-        memory: str = "store",
-        measure: bool = True,
-    ) -> Explanation:
-        """What runs this layer and why: products, instruction set, plan, threads, bytes, nanoseconds a step.
-
-        Args:
-            batch_size: Rows of x.
-            steps: Of x; None: those it was built for.
-            training: Whether backward is to follow.
-            memory: What then is kept, as in `fit`.
-            measure: Run the layer a few times on numbers of that shape; weights, gradients and random streams stay.
-
-        Raises:
-            ValueError: The layer is not built, the number of steps is open, or an argument has the wrong value.
-
-        >>> from latchwork.layers import LSTM
-        >>> layer = LSTM(4)
-        >>> layer.build((None, None, 3))
-        >>> print(layer.explain(1, 2, measure=False).levels[0][0].why["input"])
-        hoisted, 2 steps at once: 1 row a step, fewer than 4
-        """
-        if not self.built:
-            raise ValueError(f"{self.name}: explain needs a built layer: call build((None, T, F)) or run a batch first")
-        asked = asked_for(batch_size, training, memory)
-        shape = with_steps(self, self._x_shape, steps)
-        found = self._explain(shape, asked)
-        if not as_flag(measure, "measure", "explain"):
-            return found
-        return self._timed(found, self._sample((asked.batch_size, *shape)), None, need_dx=True)[0]
-
-    def _explain(self, x_shape: Shape, asked: Asked) -> Explanation:
-        """On samples of `x_shape`, which is known throughout; not measured."""
-        return explained(self, x_shape, asked)
-
-    def _levels(self) -> list[list[Any]]:
-        """The layers whose calls of the core it makes, those side by side that are independent of each other."""
-        return []
-
-    def _sample(self, shape: Any) -> NDArray[Any]:
-        """An x [B, ...] to measure with."""
-        return sample(shape, self.dtype)
-
-    def _timed(self, found: Explanation, x: Any, mask: Any, need_dx: bool) -> tuple[Explanation, Any]:
-        """The explanation with the times of runs on x, and y."""
-        self._remember(found.memory)
-        try:
-            y, forward, backward = measured(self, x, mask, found.training, need_dx)
-        finally:
-            self._remember("store")
-        steps = found.steps or 1
-        per_step = None if backward is None else backward / steps
-        return replace(found, forward_ns=forward / steps, backward_ns=per_step), y
 
     # ---- weights ------------------------------------------------------------------------------------------------
 

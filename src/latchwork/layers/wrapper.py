@@ -15,7 +15,8 @@ from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, as_dtype, shape_text
 from latchwork.layers.base import Batch, Layer
 from latchwork.layers.dense import like, values_of
-from latchwork.layers.explain import Asked, Explanation
+from latchwork.layers.explain import Asked
+from latchwork.layers.explanation import Explanation
 from latchwork.ragged import Ragged
 
 
@@ -126,7 +127,7 @@ class TimeDistributed(Wrapper):
         rows = replace(asked, batch_size=asked.batch_size * (x_shape[0] or 0))
         inner = self.layer._explain(x_shape[1:], rows)
         return asked.answer(
-            self.name, self.label, x_shape, note="every step is a row of the layer in it", parts=(inner,)
+            self, self.name, self.label, x_shape, note="every step is a row of the layer in it", parts=(inner,)
         )
 
     def _sample(self, shape: Any) -> NDArray[Any]:

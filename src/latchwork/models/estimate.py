@@ -15,7 +15,7 @@ from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.dense import Dense
 from latchwork.layers.dropout import Dropout
 from latchwork.layers.embedding import Embedding
-from latchwork.layers.explain import Explanation, bytes_text, count_text
+from latchwork.layers.explanation import Explanation, bytes_text, count_text
 from latchwork.layers.masking import Masking
 from latchwork.layers.reshaping import Flatten
 from latchwork.layers.wrapper import TimeDistributed
@@ -113,8 +113,12 @@ def stages(layer: Layer, shape: Shape, found: Explanation, size: int) -> list[St
     if isinstance(layer, Bidirectional) and layer.merge_mode is None:
         last = last._replace(y=2 * y)
     elif isinstance(layer, Bidirectional) and not (layer.merge_mode == "concat" and layer.return_sequences):
-        halves = y if layer.merge_mode == "concat" else 2 * y  # which are merged into y, and stay until backward
-        last = last._replace(kept=last.kept + halves, backward=last.backward + halves)
+        # Both outputs, merged into y once the core is done with its work space, stay until backward.
+        halves = y if layer.merge_mode == "concat" else 2 * y
+        d_halves = {"mul": 2 * y, "ave": y}.get(layer.merge_mode or "", 0)
+        last = last._replace(
+            kept=last.kept + halves, forward=max(last.forward - y, 0), backward=last.backward + d_halves
+        )
     elif isinstance(layer, Dense) and layer.activation == "softmax":
         last = last._replace(kept=last.kept + y, backward=last.backward + y)
     return [*made[:-1], last]
@@ -124,7 +128,8 @@ def _level(layer: Layer, found: Explanation, i: int, size: int) -> Stage:
     """Calls of the core that go together; the next level reads every step of their y."""
     calls, leaves, total = found.levels[i], layer._levels()[i], sum if found.side_by_side[i] else max
     rows, steps = found.batch_size, found.steps or 1
-    states = sum(getattr(leaf, "state_count", 0) * array_bytes((rows, leaf.units), size) for leaf in leaves)
+    counts = [leaf.state_count - (not leaf.return_sequences) for leaf in leaves if not isinstance(leaf, Dense)]
+    states = sum(n * array_bytes((rows, leaf.units), size) for n, leaf in zip(counts, leaves, strict=False))
     return Stage(
         y=sum(array_bytes((rows, steps, leaf.units), size) for leaf in leaves),
         kept=sum(call.kept_bytes for call in calls),
@@ -179,14 +184,14 @@ class Rate(NamedTuple):
 
 
 def timed(ready: Callable[[int | None], Callable[[], Any]], steps: int | None, fixed: bool) -> Rate:
-    """The median of three runs of as few steps as last `LONG_ENOUGH`, at most `steps`; fixed: of no fewer."""
+    """The median of five runs of as few steps as last `LONG_ENOUGH`, at most `steps`; fixed: of no fewer."""
     few = steps if steps is None or fixed else min(steps, 8)
     while True:
         once = ready(few)
         once()  # packs weights, takes memory
-        ns = sorted(_nanoseconds(once) for _ in range(3))[1]
+        ns = min(_nanoseconds(once) for _ in range(2))
         if few == steps or few is None or steps is None or ns >= LONG_ENOUGH:
-            return Rate(few, ns)
+            return Rate(few, sorted(_nanoseconds(once) for _ in range(5))[2])
         few = min(steps, few * max(2, min(16, math.ceil(1.2 * LONG_ENOUGH / ns))))
 
 

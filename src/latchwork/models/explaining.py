@@ -11,7 +11,8 @@ import numpy as np
 
 from latchwork import _core
 from latchwork.layers.arguments import Shape, as_flag
-from latchwork.layers.explain import Asked, Explanation, asked_for, with_steps
+from latchwork.layers.explain import Asked, asked_for, steps_of, with_steps
+from latchwork.layers.explanation import Explanation
 from latchwork.models.estimate import (
     LONG_ENOUGH,
     Estimate,
@@ -126,7 +127,9 @@ class Explaining(Passes):
         for layer in self.layers:
             parts.append(layer._explain(through, asked))
             through = layer.y_shape(through)
-        return asked.answer(self.name, f"{type(self).__name__}, {self.dtype}", shape, parts=tuple(parts))
+        return asked.answer(
+            self.layers[0], self.name, f"{type(self).__name__}, {self.dtype}", shape, parts=tuple(parts)
+        )
 
     def _first_to_learn(self) -> int:
         """Where backward ends."""
@@ -168,8 +171,8 @@ class Explaining(Passes):
         self, what: str, ready: Callable[[Shape, Asked], Callable[[], Any]], shape: Shape, asked: Asked
     ) -> tuple[float, str]:
         """Nanoseconds on samples of `shape`, and what was run to know."""
-        steps = shape[0] if len(shape) > 1 else None
-        key = (what, _core.isa(), _core.num_threads(), asked, shape[1:])
+        steps = steps_of(self.layers[0], shape)
+        key = (what, _core.isa(), _core.num_threads(), asked, shape if steps is None else shape[1:])
         rate = self._rates.get(key)
         if rate is None or not (rate.steps == steps or (rate.ns >= LONG_ENOUGH and (rate.steps or 0) < (steps or 0))):
             fixed = any(layer.fixes_steps for layer in self.layers)
