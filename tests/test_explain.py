@@ -105,7 +105,7 @@ def test_words_agree_with_numbers():
         share = threads if call.split == "units" else min(threads, batch)
         assert call.why["threads"].startswith(f"{call.members}, split by {call.split}" if call.members > 1 else "1: ")
         assert call.members in (1, share)
-        if "more of its time" in call.why["threads"]:
+        if "longer" in call.why["threads"]:
             assert all(float(part) >= 1 for part in re.findall(r"\d\.\d\d", call.why["threads"]))
         elif call.members > 1:
             parts = [float(part) for part in re.findall(r"\d\.\d\d", call.why["threads"])]

@@ -39,7 +39,7 @@ py::list legal(const std::string& cell, bool is_float64, Index batch, Index step
   const Layout layout = layout_of(cell, is_float64, input, hidden);
   py::list plans;
   for (const Plan& p : legal_plans({batch, steps, &layout, is_float64 ? sizeof(double) : sizeof(float)}, threads))
-    plans.append(py::make_tuple(p.members, split_name(p), p.strip_rows, p.hoist_steps));
+    plans.append(plan_tuple(p));
   return plans;
 }
 
@@ -70,10 +70,9 @@ py::list products_of(const CellInfo& cell, const Layout& layout) {
 
 py::dict answer(const Choice& choice, const Choices& choices, const CallBytes& bytes, const Layout& layout,
                 std::size_t element_size) {
-  const Plan& plan = choice.plan;
   py::dict d;
   d["products"] = products_of(*layout.cell, layout);
-  d["plan"] = py::make_tuple(plan.members, split_name(plan), plan.strip_rows, plan.hoist_steps);
+  d["plan"] = plan_tuple(choice.plan);
   d["forced"] = forced_plan() != nullptr;
   d["side_by_side"] = choices.side_by_side;
   const auto packs = static_cast<std::size_t>(layout.forward_size + layout.backward_size + layout.slot_row());
@@ -132,6 +131,10 @@ py::list explain_calls(const std::vector<AskedCall>& calls, bool training) {
 }
 
 }  // namespace
+
+py::tuple plan_tuple(const Plan& plan) {
+  return py::make_tuple(plan.members, plan.split == Split::rows ? "rows" : "units", plan.strip_rows, plan.hoist_steps);
+}
 
 const Plan* forced_plan() { return forced ? &*forced : nullptr; }
 

@@ -268,10 +268,7 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("sequences", method(&Context::sequences))
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; })
       .def_property_readonly("kept_bytes", method(&Context::kept_bytes))
-      .def_property_readonly("plan", [](const Context& c) {
-        const Plan p = c.plan();
-        return py::make_tuple(p.members, split_name(p), p.strip_rows, p.hoist_steps);
-      });
+      .def_property_readonly("plan", [](const Context& c) { return plan_tuple(c.plan()); });
 
   m.def(
       "recurrent_forward",

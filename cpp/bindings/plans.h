@@ -1,6 +1,8 @@
 // What recurrent calls are run under.
 #pragma once
 
+#include <pybind11/pybind11.h>
+
 #include <string>
 
 #include "sequence/plan.h"
@@ -11,7 +13,8 @@ namespace latchwork {
 // The plan that a test forces on every call; null: the library chooses.
 const Plan* forced_plan();
 
-inline const char* split_name(const Plan& plan) { return plan.split == Split::rows ? "rows" : "units"; }
+// (members, split, strip_rows, hoist_steps)
+pybind11::tuple plan_tuple(const Plan& plan);
 
 // Throws Error unless it is the name of one.
 Memory memory_of(const std::string& name);

@@ -140,9 +140,9 @@ bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
 }  // namespace
 
 template <class T>
-Kept kept_of(const RecurrentCall<T>& call, const Batch& batch) {
+KeptSizes kept_of(const RecurrentCall<T>& call, const Batch& batch) {
   const Layout& layout = call.weights->layout();
-  Kept kept{.segment = segment_steps(call.memory, layout, batch)};
+  KeptSizes kept{.segment = segment_steps(call.memory, layout, batch)};
   if (!call.y) kept.outputs = checked_product(batch.records(), layout.hidden);
   if (kept.segment > 0)
     kept.states = SegmentStates<T>::size(layout, batch.size(), batch.steps(), kept.segment);
@@ -155,7 +155,7 @@ template <class T>
 CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training) {
   const Batch batch(call.arrangement.lengths);
   const Layout& layout = call.weights->layout();
-  const Kept kept = training ? kept_of(call, batch) : Kept{};
+  const KeptSizes kept = training ? kept_of(call, batch) : KeptSizes{};
   CallBytes bytes;
   for (const Index n : {kept.outputs, kept.records, kept.states}) bytes.kept += pool_size(checked_bytes(n, sizeof(T)));
   T* const somewhere = const_cast<T*>(call.weights->parameters().kernel);
@@ -187,7 +187,7 @@ template <class T>
 ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
   const Layout& layout = call_.weights->layout();
   const Arrangement& a = call_.arrangement;  // row maps point into it
-  const Kept kept = training ? kept_of(call_, batch_) : Kept{};
+  const KeptSizes kept = training ? kept_of(call_, batch_) : KeptSizes{};
   if (call_.y) {
     y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
   } else if (training) {

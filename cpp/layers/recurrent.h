@@ -35,13 +35,13 @@ template <class T>
 struct RecurrentGradients;
 
 // What a training forward keeps of a call, in elements.
-struct Kept {
+struct KeptSizes {
   Index segment = 0;  // steps of one, where records are made again
   Index outputs = 0;  // y, when the caller keeps none
   Index records = 0, states = 0;
 };
 template <class T>
-Kept kept_of(const RecurrentCall<T>& call, const Batch& batch);
+KeptSizes kept_of(const RecurrentCall<T>& call, const Batch& batch);
 
 // Bytes as the pool takes them: kept until backward, and of work space while a pass runs.
 struct CallBytes {
@@ -49,7 +49,7 @@ struct CallBytes {
 };
 // Of a call under a plan; training keeps. Its y: any address, or null if not wanted.
 template <class T>
-CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training);
+[[gnu::cold]] CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training);
 
 // What a training forward leaves for backward. x, y and the initial states are the caller's and must stay.
 template <class T>

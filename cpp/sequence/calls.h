@@ -19,7 +19,7 @@ namespace latchwork {
 template <class Shared, class Member>
 struct PlacedCall {
   template <class Args>
-  PlacedCall(const Args& args, const Plan& plan, InterruptPoll& interruption, int first_of_team)
+  [[gnu::noinline]] PlacedCall(const Args& args, const Plan& plan, InterruptPoll& interruption, int first_of_team)
       : shared(std::make_unique<Shared>(args, plan, interruption)), first(first_of_team) {
     for (int i = 0; i < plan.members; ++i) members.push_back(std::make_unique<Member>(*shared, i));
   }
@@ -31,7 +31,7 @@ struct PlacedCall {
 
 // Bytes of work space that a call takes: those of one that is made and not run.
 template <class Shared, class Member, class Args>
-std::size_t work_bytes(const Args& args) {
+[[gnu::cold]] std::size_t work_bytes(const Args& args) {
   const std::size_t before = acquired_by_this_thread();
   InterruptPoll interruption;
   const PlacedCall<Shared, Member> call(args, args.plan, interruption, 0);

@@ -58,8 +58,8 @@ void run_backward(std::span<const BackwardArgs<T>> calls);
 // Bytes of work space that a call takes, from the very constructors that take it. Only sizes count: of arrays, whether
 // they are there.
 template <class T>
-std::size_t work_bytes(const ForwardArgs<T>& args);
+[[gnu::cold]] std::size_t work_bytes(const ForwardArgs<T>& args);
 template <class T>
-std::size_t work_bytes(const BackwardArgs<T>& args);
+[[gnu::cold]] std::size_t work_bytes(const BackwardArgs<T>& args);
 
 }  // namespace latchwork

@@ -116,10 +116,10 @@ def _why(found: dict[str, Any]) -> dict[str, str]:
         instead = "".join(f" ({name} {part})" for name, part in others.items())
         threads = f"{members}, split by {split}: {each}, {taken} of the time of one{instead}"
     elif share:
-        instead = " and ".join(f"{part} {name}" for name, part in others.items())
-        threads = f"1: to share the work would take more of its time, {instead}"
+        longer = ", ".join(f"{part} of that time {name}" for name, part in others.items())
+        threads = f"1: to share the work would take longer, {longer}"
     else:
-        threads = "1: there is no second one, or nothing to share with it"
+        threads = "1: it is given no more, or has nothing to share"
     rows, enough = found["rows"], found["tall_tile"]
     if hoist_steps:
         text = (
@@ -131,8 +131,8 @@ def _why(found: dict[str, Any]) -> dict[str, str]:
         text = f"fused into the step: {rows} rows, at least {enough}, keep a tile busy"
     panel, most = (bytes_text(found[name]) for name in ("panel_bytes", "most_panel_bytes"))
     beyond = found["panel_bytes"] > found["most_panel_bytes"]
-    why = f"more than {most}, is better read once for more rows" if beyond else f"at most {most}, is soon read again"
-    return {"threads": threads, "input": text, "strip": f"{strip_rows} rows: a panel of weights, {panel} and {why}"}
+    why = f"more than {most}: read once for more rows" if beyond else f"at most {most}: in the cache when read again"
+    return {"threads": threads, "input": text, "strip": f"{strip_rows} rows: a panel of weights has {panel}, {why}"}
 
 
 def _together(found: Sequence[dict[str, Any]]) -> str:

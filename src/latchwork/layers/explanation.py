@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 
@@ -113,7 +112,7 @@ class Explanation:
     @property
     def cost(self) -> float:
         """Forward by the cost table, as `CallPlan.cost`; 0 where nothing runs in the core."""
-        return math.fsum(self.costs) + math.fsum(part.cost for part in self.parts)
+        return sum(self.costs) + sum(part.cost for part in self.parts)
 
     @property
     def flops(self) -> int:

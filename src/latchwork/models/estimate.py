@@ -20,7 +20,8 @@ from latchwork.layers.masking import Masking
 from latchwork.layers.reshaping import Flatten
 from latchwork.layers.wrapper import TimeDistributed
 
-LONG_ENOUGH = 5e6  # ns: what a measurement is to last, so that its fixed costs do not count
+LONG_ENOUGH = 5e6  # ns: what a measurement is to last, so that its fixed costs do not count ...
+FEW = 32  # ... of fewer steps than that, ten times as long
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,13 +185,13 @@ class Rate(NamedTuple):
 
 
 def timed(ready: Callable[[int | None], Callable[[], Any]], steps: int | None, fixed: bool) -> Rate:
-    """The median of five runs of as few steps as last `LONG_ENOUGH`, at most `steps`; fixed: of no fewer."""
+    """The median of five runs of as few steps as last long enough, at most `steps`; fixed: of no fewer."""
     few = steps if steps is None or fixed else min(steps, 8)
     while True:
         once = ready(few)
         once()  # packs weights, takes memory
-        ns = min(_nanoseconds(once) for _ in range(2))
-        if few == steps or few is None or steps is None or ns >= LONG_ENOUGH:
+        ns = min(_nanoseconds(once) for _ in range(3))
+        if few == steps or few is None or steps is None or ns >= LONG_ENOUGH * (1 if few >= FEW else 10):
             return Rate(few, sorted(_nanoseconds(once) for _ in range(5))[2])
         few = min(steps, few * max(2, min(16, math.ceil(1.2 * LONG_ENOUGH / ns))))
 

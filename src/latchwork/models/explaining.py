@@ -32,6 +32,7 @@ class Explaining(Passes):
     """`explain` and `estimate`, for a model that has `layers`."""
 
     _input: Shape | None
+    predict: Callable[..., Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,10 +90,11 @@ class Explaining(Passes):
     ) -> Estimate:
         """What a training step and a prediction of one batch will cost: bytes at their most, and time.
 
-        Bytes come from the functions that size the core's buffers: nothing of that size is run. Time is that of fewer
-        steps, measured for some milliseconds and kept until the model, the instruction set or the threads change, and
-        drawn out by the cost table that chooses plans. A loop in Python, or a layer of your own, counts with its x and
-        y alone; x is taken to have the model's dtype, and no step to be masked.
+        Bytes come from the functions that size the core's buffers: nothing of that size is run. Time, of a batch in
+        `fit` and of a call of `predict`, is that of fewer steps, measured for some milliseconds and kept until the
+        model, the instruction set or the threads change, and drawn out by the cost table that chooses plans. A loop in
+        Python, or a layer of your own, counts with its x and y alone; x is taken to have the model's dtype, and no step
+        to be masked.
 
         Args:
             batch_size: Rows of a batch.
@@ -163,8 +165,11 @@ class Explaining(Passes):
         if self._compiled is not None and self._compiled.loss is not None:
             with self._unchanged(asked.memory):
                 training_ns, step_text = self._time_of("training step", self._training_run, shape, asked)
-        predict_ns, predict_text = self._time_of("prediction", self._predict_run, shape, asked)
-        self._carried.begin()
+        held = self._carried.held()
+        try:
+            predict_ns, predict_text = self._time_of("prediction", self._predict_run, shape, asked)
+        finally:
+            self._carried.put_back(held)
         return replace(found, training_ns=training_ns, predict_ns=predict_ns, measured=(step_text, predict_text))
 
     def _time_of(
@@ -189,7 +194,7 @@ class Explaining(Passes):
 
     def _predict_run(self, shape: Shape, asked: Asked) -> Callable[[], Any]:
         x = self.layers[0]._sample((asked.batch_size, *shape))
-        return lambda: self._run(x, False)
+        return lambda: self.predict(x, asked.batch_size)
 
     def _training_run(self, shape: Shape, asked: Asked) -> Callable[[], Any]:
         compiled, arena = self._compiled, self._arena
