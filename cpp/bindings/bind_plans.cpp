@@ -1,15 +1,18 @@
-// Plans, for tests and benchmarks: which there are, one forced on every call, what the cost table says.
+// What calls will be like: plans, which there are, one forced on every call (tests), what the cost table says; bytes.
 #include "bindings/plans.h"
 
 #include <optional>
 #include <tuple>
 
 #include "bindings/recurrent_weights.h"
+#include "bindings/sequences.h"
+#include "layers/recurrent_bytes.h"
 
 namespace latchwork {
 namespace {
 
 constexpr Index kMostMembers = 1024, kMostRows = 65536;  // of a plan that a test asks for
+constexpr Index kMostSteps = Index(1) << 24;
 
 std::optional<Plan> forced;
 
@@ -48,6 +51,36 @@ py::list costs(const std::string& cell, bool is_float64, Index batch, Index step
   return each;
 }
 
+// A shape's weights, their layout without their values.
+template <class T>
+Weights<T> laid_out(const std::string& cell, Index input, Index hidden) {
+  require_within(input, 1, kMostRows, "input");
+  require_within(hidden, 1, kMostRows, "hidden");
+  Weights<T> weights(cell_of(cell), input, hidden, {});
+  weights.lay_out();
+  return weights;
+}
+
+template <class T>
+py::dict bytes_of_call(const std::string& cell, const Indices& lengths, Index input, Index hidden, bool sequences) {
+  for (const Index length : lengths) require_within(length, 0, kMostSteps, "lengths");
+  const Weights<T> weights = laid_out<T>(cell, input, hidden);
+  const Batch batch(lengths);
+  py::dict modes;
+  for (const Memory memory : {Memory::store, Memory::recompute, Memory::checkpoint}) {
+    const RecurrentBytes bytes = recurrent_bytes(memory, weights, batch, sequences);
+    modes[kMemoryNames[static_cast<int>(memory)]] = py::make_tuple(bytes.kept, bytes.forward, bytes.backward);
+  }
+  return modes;
+}
+
+template <class T>
+std::size_t bytes_of_packs(const std::string& cell, Index input, Index hidden) {
+  const std::size_t before = pool_asked();
+  const Weights<T> weights = laid_out<T>(cell, input, hidden);
+  return pool_asked() - before + pool_rounded(checked_bytes(weights.layout().backward_size, sizeof(T)));
+}
+
 }  // namespace
 
 const Plan* forced_plan() { return forced ? &*forced : nullptr; }
@@ -59,6 +92,27 @@ void bind_plans(py::module_& m) {
   m.def("plan_costs", &costs, py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"),
         py::arg("hidden"), py::arg("threads"),
         "Of a forward call on 1, 2, ... threads by the plan's cost table, in multiply-adds of one core at its peak.");
+  m.def(
+      "recurrent_bytes",
+      [](const std::string& cell, bool is_float64, const py::object& lengths, Index input, Index hidden,
+         bool sequences) {
+        const Indices steps = integers(lengths, "lengths");
+        return is_float64 ? bytes_of_call<double>(cell, steps, input, hidden, sequences)
+                          : bytes_of_call<float>(cell, steps, input, hidden, sequences);
+      },
+      py::arg("cell"), py::arg("float64"), py::arg("lengths"), py::arg("input"), py::arg("hidden"),
+      py::arg("sequences"),
+      "What a training call on sequences of these lengths takes, for each mode of `memory`: bytes kept from forward "
+      "to\n"
+      "backward, work space of forward, work space of backward; as `pool_bytes` counts them, beside x, y, their\n"
+      "gradients, the weights and their packs. sequences: y of every step is the caller's, else it is kept.");
+  m.def(
+      "packed_bytes",
+      [](const std::string& cell, bool is_float64, Index input, Index hidden) {
+        return is_float64 ? bytes_of_packs<double>(cell, input, hidden) : bytes_of_packs<float>(cell, input, hidden);
+      },
+      py::arg("cell"), py::arg("float64"), py::arg("input"), py::arg("hidden"),
+      "What the packed weights of forward and backward take, as `pool_bytes` counts them.");
   m.def(
       "force_plan",
       [](const std::optional<std::tuple<int, std::string, Index, Index>>& p) {

@@ -1,4 +1,5 @@
 #include "layers/recurrent.h"
+#include "layers/recurrent_bytes.h"
 
 #include <algorithm>
 #include <functional>
@@ -9,12 +10,12 @@ namespace {
 
 // Plans the calls and runs them. apart: not side by side.
 template <class Args>
-void plan_and_run(std::vector<Args>& calls, const Plan* forced, bool apart, void (*run)(std::span<const Args>)) {
-  std::vector<PlanShape> shapes;
+void plan_and_run(PoolVector<Args>& calls, const Plan* forced, bool apart, void (*run)(std::span<const Args>)) {
+  PoolVector<PlanShape> shapes;
   for (const Args& call : calls)
     shapes.push_back({call.batch->size(), call.batch->steps(), &call.weights->layout(), sizeof(*call.x.data)});
-  std::vector<Plan> plans;
-  if (!apart) plans = forced ? std::vector<Plan>(calls.size(), *forced) : plans_side_by_side(shapes, num_threads());
+  PoolVector<Plan> plans;
+  if (!apart) plans = forced ? PoolVector<Plan>(calls.size(), *forced) : plans_side_by_side(shapes, num_threads());
   for (std::size_t i = 0; i < calls.size(); ++i) {
     calls[i].plan = forced ? *forced : plans.empty() ? choose_plan(shapes[i], num_threads()) : plans[i];
     if (plans.empty()) run({&calls[i], 1});
@@ -115,12 +116,12 @@ void zero_unread(T* dx, Index features, const Arrangement& a) {
 
 // Whether gradients of parameters of two calls meet in memory.
 template <class T>
-bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
+bool add_to_one_array(const PoolVector<BackwardArgs<T>>& calls) {
   struct Array {
     const T *begin, *end;
     const void* call;
   };
-  std::vector<Array> arrays;
+  PoolVector<Array> arrays;
   for (const BackwardArgs<T>& call : calls) {
     const Layout& layout = call.weights->layout();
     const Index columns = layout.cell->gates * layout.hidden;
@@ -155,19 +156,16 @@ template <class T>
 ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
   const Layout& layout = call_.weights->layout();
   const Arrangement& a = call_.arrangement;  // row maps point into it
-  if (call_.y) {
-    y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
-  } else if (training) {
-    outputs_ = Buffer<T>(checked_product(batch_.records(), layout.hidden));
-    y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
-  }
   if (training) {
-    segment_ = segment_steps(call_.memory, layout, batch_);
-    if (segment_ > 0)
-      states_ = Buffer<T>(SegmentStates<T>::size(layout, batch_.size(), batch_.steps(), segment_));
-    else
-      saved_ = Buffer<T>(checked_product(batch_.records(), layout.record()));
+    memory_ = call_.budget > 0 ? memory_within(call_.budget, *call_.weights, batch_, call_.y != nullptr) : call_.memory;
+    const KeptSizes kept(memory_, layout, batch_, call_.y != nullptr);
+    segment_ = kept.segment;
+    outputs_ = Buffer<T>(kept.outputs), saved_ = Buffer<T>(kept.records), states_ = Buffer<T>(kept.states);
   }
+  if (call_.y)
+    y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
+  else if (training)
+    y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
 
   ForwardArgs<T> args{};
   args.weights = call_.weights;
@@ -229,12 +227,12 @@ BackwardArgs<T> RecurrentContext<T>::prepare_backward(const RecurrentGradients<T
 }
 
 template <class T>
-std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
-                                                                    bool training, const Plan* plan) {
-  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
-  std::vector<ForwardArgs<T>> args;
+PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
+                                                                   bool training, const Plan* plan) {
+  PoolVector<std::unique_ptr<RecurrentContext<T>>> contexts;
+  PoolVector<ForwardArgs<T>> args;
   for (const RecurrentCall<T>& call : calls) {
-    contexts.push_back(std::make_unique<RecurrentContext<T>>(call, Batch(call.arrangement.lengths)));
+    contexts.push_back(std::make_unique<RecurrentContext<T>>(call));
     args.push_back(contexts.back()->prepare_forward(training));
   }
   plan_and_run(args, plan, false, &run_forward<T>);
@@ -244,15 +242,15 @@ std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<co
 
 template <class T>
 void recurrent_backward(std::span<const RecurrentGradients<T>> calls, const Plan* plan) {
-  std::vector<BackwardArgs<T>> args;
+  PoolVector<BackwardArgs<T>> args;
   for (const RecurrentGradients<T>& g : calls) args.push_back(g.context->prepare_backward(g));
   plan_and_run(args, plan, add_to_one_array(args), &run_backward<T>);
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                                                                  \
-  template class RecurrentContext<T>;                                                                             \
-  template std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>>, \
-                                                                               bool, const Plan*);                \
+#define LATCHWORK_INSTANTIATE(T)                                                                                       \
+  template class RecurrentContext<T>;                                                                                  \
+  template PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>>, bool, \
+                                                                              const Plan*);                            \
   template void recurrent_backward(std::span<const RecurrentGradients<T>>, const Plan*);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

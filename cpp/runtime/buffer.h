@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "base/types.h"
 
@@ -23,6 +24,10 @@ struct PoolCounters {
 };
 PoolCounters pool_counters() noexcept;
 void reset_pool_peak() noexcept;
+// Bytes that this thread has asked for since it began, as the pool rounds them: what an object takes is what it adds.
+std::size_t pool_asked() noexcept;
+// What a request counts as.
+std::size_t pool_rounded(std::size_t bytes) noexcept;
 
 // count * size in bytes, and a * b, checked: Error names the argument where a size is negative or overflows.
 std::size_t checked_bytes(Index count, std::size_t size, const char* name = "size");
@@ -64,6 +69,26 @@ class Buffer {
   T* data_ = nullptr;
   Index size_ = 0;
   std::size_t bytes_ = 0;
+};
+
+// For containers: from the pool too, so that those made call by call allocate nothing once it has filled.
+template <class T>
+struct PoolAllocator {
+  using value_type = T;
+  PoolAllocator() = default;
+  template <class U>
+  PoolAllocator(const PoolAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(pool_acquire(n * sizeof(T))); }
+  void deallocate(T* memory, std::size_t n) noexcept { pool_release(memory, n * sizeof(T)); }
+  bool operator==(const PoolAllocator&) const = default;
+};
+template <class T>
+using PoolVector = std::vector<T, PoolAllocator<T>>;
+
+// For classes whose objects are made call by call: `new` and std::make_unique take them from the pool.
+struct InPool {
+  static void* operator new(std::size_t bytes) { return pool_acquire(bytes); }
+  static void operator delete(void* memory, std::size_t bytes) noexcept { pool_release(memory, bytes); }
 };
 
 }  // namespace latchwork

@@ -213,10 +213,16 @@ void run_forward(std::span<const ForwardArgs<T>> calls) {
   run_calls<ForwardCall<T>, ForwardMember<T>>(calls);
 }
 
-#define LATCHWORK_INSTANTIATE(T)   \
-  template struct ForwardCall<T>;  \
-  template class ForwardMember<T>; \
-  template void run_forward(std::span<const ForwardArgs<T>>);
+template <class T>
+std::size_t forward_bytes(const ForwardArgs<T>& args) {
+  return work_bytes<ForwardCall<T>, ForwardMember<T>>(args);
+}
+
+#define LATCHWORK_INSTANTIATE(T)                              \
+  template struct ForwardCall<T>;                             \
+  template class ForwardMember<T>;                            \
+  template void run_forward(std::span<const ForwardArgs<T>>); \
+  template std::size_t forward_bytes(const ForwardArgs<T>&);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)
 #undef LATCHWORK_INSTANTIATE

@@ -67,10 +67,10 @@ Plan choose_plan(const PlanShape& s, int threads) { return choose(s, threads).pl
 
 double plan_cost(const PlanShape& s, int threads) { return choose(s, threads).time; }
 
-std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads) {
+PoolVector<Plan> plans_side_by_side(std::span<const PlanShape> calls, int threads) {
   const int share = calls.size() > 1 ? threads / static_cast<int>(calls.size()) : 0;
   if (share == 0) return {};
-  std::vector<Plan> plans;
+  PoolVector<Plan> plans;
   double in_turn = 0, longest = 0;
   std::size_t bytes = 0;
   for (const PlanShape& call : calls) {

@@ -1,6 +1,7 @@
 // A plan is data: how a call is shared and staged. Every legal plan gives the same bits; the choice is only speed.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "sequence/batch.h"
@@ -35,7 +36,7 @@ double plan_cost(const PlanShape& shape, int threads);
 
 // Plans for independent calls that run side by side, each on its share of the threads. None: one call after the other,
 // on all threads, takes less.
-std::vector<Plan> plans_side_by_side(const std::vector<PlanShape>& calls, int threads);
+PoolVector<Plan> plans_side_by_side(std::span<const PlanShape> calls, int threads);
 
 // The plans a test walks through: every split, member count, staging and strip height worth telling apart.
 std::vector<Plan> legal_plans(const PlanShape& shape, int most_members);
