@@ -18,6 +18,9 @@ namespace {
 constexpr std::size_t kSmall = 64 * 1024;  // up to here blocks of a size are all alike; larger ones serve nearly equal
                                            // requests too
 
+// What may be kept beyond the most that was in use at once: forward and backward need blocks of other sizes in turn.
+constexpr std::size_t kSpare = 16 << 20;
+
 // Sizes are rounded up, to eighths of a power of two while small (waste at most 12.5 %), to 64ths beyond.
 std::size_t size_class(std::size_t bytes) {
   if (bytes <= 512) return round_up(static_cast<Index>(bytes), 64);
@@ -96,8 +99,8 @@ struct Pool {
     idle_bytes += found->bytes;
     used_bytes -= found->bytes;
     used.erase(found);
-    // Keep no more than the most that was ever in use: the oldest idle block goes first.
-    while (idle_bytes + used_bytes > most_used && !idle.empty()) free_oldest();
+    // The oldest idle block goes first.
+    while (idle_bytes + used_bytes > most_used + kSpare && !idle.empty()) free_oldest();
   }
 
   void free_oldest() noexcept {

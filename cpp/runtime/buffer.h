@@ -13,7 +13,7 @@ namespace latchwork {
 // 64-byte aligned bytes from a process-wide pool; contents undefined. Throws std::bad_alloc.
 void* pool_acquire(std::size_t bytes);
 void pool_release(void* memory, std::size_t bytes) noexcept;
-// Gives idle memory back to the system. The pool keeps at most as much as was in use at once.
+// Gives idle memory back to the system. The pool keeps at most as much as was in use at once, and 16 MB.
 void pool_trim() noexcept;
 
 // What the pool has handed out, sizes as it rounds them: always counted.

@@ -184,7 +184,8 @@ void allocates_nothing(const std::string& name, Step step) {
   for (int i = 0; i < 4; ++i) step();
   made = 0;
   for (int i = 0; i < 20; ++i) step();
-  check(made == 0, name + " allocated " + std::to_string(made) + " times in 20 steps");
+  const long found = made;
+  check(found == 0, name + " allocated " + std::to_string(found) + " times in 20 steps");
 }
 
 void steady_layers() {
