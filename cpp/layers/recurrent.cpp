@@ -12,6 +12,7 @@ namespace {
 template <class Args>
 void plan_and_run(PoolVector<Args>& calls, const Plan* forced, bool apart, void (*run)(std::span<const Args>)) {
   PoolVector<PlanShape> shapes;
+  shapes.reserve(calls.size());
   for (const Args& call : calls)
     shapes.push_back({call.batch->size(), call.batch->steps(), &call.weights->layout(), sizeof(*call.x.data)});
   PoolVector<Plan> plans;
@@ -117,11 +118,13 @@ void zero_unread(T* dx, Index features, const Arrangement& a) {
 // Whether gradients of parameters of two calls meet in memory.
 template <class T>
 bool add_to_one_array(const PoolVector<BackwardArgs<T>>& calls) {
+  if (calls.size() < 2) return false;
   struct Array {
     const T *begin, *end;
     const void* call;
   };
   PoolVector<Array> arrays;
+  arrays.reserve(3 * calls.size());
   for (const BackwardArgs<T>& call : calls) {
     const Layout& layout = call.weights->layout();
     const Index columns = layout.cell->gates * layout.hidden;
@@ -231,6 +234,7 @@ PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<con
                                                                    bool training, const Plan* plan) {
   PoolVector<std::unique_ptr<RecurrentContext<T>>> contexts;
   PoolVector<ForwardArgs<T>> args;
+  contexts.reserve(calls.size()), args.reserve(calls.size());
   for (const RecurrentCall<T>& call : calls) {
     contexts.push_back(std::make_unique<RecurrentContext<T>>(call));
     args.push_back(contexts.back()->prepare_forward(training));
@@ -243,6 +247,7 @@ PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<con
 template <class T>
 void recurrent_backward(std::span<const RecurrentGradients<T>> calls, const Plan* plan) {
   PoolVector<BackwardArgs<T>> args;
+  args.reserve(calls.size());
   for (const RecurrentGradients<T>& g : calls) args.push_back(g.context->prepare_backward(g));
   plan_and_run(args, plan, add_to_one_array(args), &run_backward<T>);
 }

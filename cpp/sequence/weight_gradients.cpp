@@ -13,6 +13,7 @@ WeightGradients<T>::WeightGradients(const BackwardArgs<T>& args, SlotGradients<T
     const Index tiles = ceil_div(layout_.features(product.operand), kernels_.tile_rows);
     operands_.push_back({product.operand, tiles, Buffer<T>(tiles * slots.capacity() * kernels_.tile_rows)});
   }
+  panels_.reserve(layout_.blocks.size() * static_cast<std::size_t>(layout_.cell->slots * (layout_.cell->products + 1)));
   for (Index block = 0; block < static_cast<Index>(layout_.blocks.size()); ++block)
     for (int slot = 0; slot < layout_.cell->slots; ++slot) list_panels(args, slot, block);
 }

@@ -91,7 +91,6 @@ class TimeDistributed(Wrapper):
             ValueError: A layer that is in use, returns several arrays or carries states.
 
         >>> import numpy as np
-    from numpy.typing import NDArray
         >>> from latchwork.layers import LSTM, Dense
         >>> TimeDistributed(Dense(5))(np.ones((2, 3, 4))).shape, TimeDistributed(LSTM(5))(np.ones((2, 3, 7, 4))).shape
         ((2, 3, 5), (2, 3, 5))
@@ -111,7 +110,7 @@ class TimeDistributed(Wrapper):
     def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
         if len(x_shape) < 3 or None in x_shape:
             return []
-        return self.layer._stages(x_shape[1:], np.full(int(lengths.sum()), x_shape[1]))
+        return self.layer._stages(x_shape[1:], np.full(sum(lengths.tolist()), x_shape[1]))
 
     def y_shape(self, x_shape: Shape) -> Shape:
         if len(x_shape) < 2:
