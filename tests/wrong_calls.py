@@ -188,7 +188,7 @@ CORE = {
     },
     **{
         f"Context.{name}": [attribute(context, name)]
-        for name in ("consumed", "sequences", "y_shape", "states", "offsets", "cell", "kept_bytes", "plan")
+        for name in ("consumed", "sequences", "y_shape", "states", "offsets", "cell", "kept_bytes", "plan", "memory")
     },
     "recurrent_forward": [
         forward,
@@ -213,6 +213,18 @@ CORE = {
         lambda: of_call(_core.explain_calls, calls=[(weights(), 3, 4, False, "store")] * 2, training=False),
     ],
     "pool_size": [lambda: of_call(_core.pool_size, bytes=1000)],
+    "recurrent_bytes": [
+        lambda: of_call(
+            _core.recurrent_bytes,
+            cell="lstm",
+            float64=False,
+            lengths=np.array([4, 2]),
+            input=3,
+            hidden=5,
+            sequences=True,
+        )
+    ],
+    "packed_bytes": [lambda: of_call(_core.packed_bytes, cell="gru", float64=True, input=3, hidden=5)],
     "nanoseconds": [lambda: of_call(_core.nanoseconds)],
     "pool_bytes": [lambda: of_call(_core.pool_bytes)],
     "pool_peak": [lambda: of_call(_core.pool_peak)],

@@ -110,10 +110,13 @@ inline Index element_count(const std::vector<Index>& shape) {
 // A new array whose memory comes from, and returns to, the pool: large results do not fault in fresh pages every step.
 template <class T>
 py::array_t<T> make_array(const std::vector<Index>& shape) {
-  auto buffer = std::make_unique<Buffer<T>>(std::max<Index>(1, element_count(shape)));
-  T* const data = buffer->data();
-  const py::capsule owner(buffer.get(), [](void* p) { delete static_cast<Buffer<T>*>(p); });
-  buffer.release();
+  struct Owner : InPool {
+    Buffer<T> values;
+  };
+  std::unique_ptr<Owner> made(new Owner{{}, Buffer<T>(std::max<Index>(1, element_count(shape)))});
+  T* const data = made->values.data();
+  const py::capsule owner(made.get(), [](void* p) { delete static_cast<Owner*>(p); });
+  made.release();
   return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()), data, owner);
 }
 

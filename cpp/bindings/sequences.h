@@ -11,6 +11,9 @@ struct SequenceOptions {
   bool time_major, reverse, hold, align;
 };
 
+// Whole numbers [n] of any integer dtype.
+Indices integers(const py::object& values, const char* name);
+
 // Throws Error naming the argument unless all fit x, [B, T, I] or as the options say.
 Arrangement arrangement_of(const py::array& x, Index input, const SequenceOptions& o);
 

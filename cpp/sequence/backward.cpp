@@ -55,7 +55,7 @@ BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p, Interrupt
 namespace {
 
 template <class T>
-class Member {
+class Member : public InPool {
  public:
   Member(BackwardCall<T>& call, int index)
       : call_(call), index_(index), sweep_(call, index), input_gradients_(call, index), poll_(&call.interruption) {
@@ -105,13 +105,15 @@ void run_backward(std::span<const BackwardArgs<T>> calls) {
 }
 
 template <class T>
-std::size_t work_bytes(const BackwardArgs<T>& args) {
+std::size_t backward_bytes(const BackwardArgs<T>& args) {
   return work_bytes<BackwardCall<T>, Member<T>>(args);
 }
 
-template void run_backward(std::span<const BackwardArgs<float>>);
-template void run_backward(std::span<const BackwardArgs<double>>);
-template std::size_t work_bytes(const BackwardArgs<float>&);
-template std::size_t work_bytes(const BackwardArgs<double>&);
+#define LATCHWORK_INSTANTIATE(T)                                \
+  template void run_backward(std::span<const BackwardArgs<T>>); \
+  template std::size_t backward_bytes(const BackwardArgs<T>&);
+LATCHWORK_INSTANTIATE(float)
+LATCHWORK_INSTANTIATE(double)
+#undef LATCHWORK_INSTANTIATE
 
 }  // namespace latchwork

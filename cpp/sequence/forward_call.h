@@ -12,7 +12,7 @@
 namespace latchwork {
 
 template <class T>
-struct ForwardCall {
+struct ForwardCall : InPool {
   ForwardCall(const ForwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   const ForwardArgs<T>& args;
@@ -30,7 +30,7 @@ struct ForwardCall {
 };
 
 template <class T>
-class ForwardMember {
+class ForwardMember : public InPool {
  public:
   ForwardMember(ForwardCall<T>& call, int index);
 

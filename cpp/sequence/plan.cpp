@@ -67,7 +67,7 @@ Choices choose_plans(std::span<const PlanShape> calls, int threads, bool apart, 
     choices.side_by_side = calls.size() > 1 && !apart;
     return choices;
   }
-  std::vector<Choice> sharing;
+  PoolVector<Choice> sharing;
   double longest = 0;
   std::size_t bytes = 0;
   for (const PlanShape& call : calls) {

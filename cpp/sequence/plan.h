@@ -44,7 +44,7 @@ struct Choice {
 
 // Of independent calls. members <= threads.
 struct Choices {
-  std::vector<Choice> calls;
+  PoolVector<Choice> calls;
   bool side_by_side = false;        // each call on its share of the threads; else in turn, each on all of them
   double in_turn = 0, at_once = 0;  // what both take; at_once 0: there is one call, or more calls than threads
 };

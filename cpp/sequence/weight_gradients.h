@@ -2,8 +2,6 @@
 // with the slot gradients, by output tiles, while these are hot.
 #pragma once
 
-#include <vector>
-
 #include "sequence/run.h"
 #include "sequence/slot_gradients.h"
 #include "sequence/work_poll.h"
@@ -44,8 +42,8 @@ class WeightGradients {
   const Layout& layout_;
   const ProductKernels<T>& kernels_;
   SlotGradients<T>& slots_;
-  std::vector<PackedOperand> operands_;
-  std::vector<Panel> panels_;
+  PoolVector<PackedOperand> operands_;
+  PoolVector<Panel> panels_;
 };
 
 }  // namespace latchwork

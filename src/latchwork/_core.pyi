@@ -61,6 +61,8 @@ class Context:
     def kept_bytes(self) -> int: ...
     @property
     def plan(self) -> tuple[int, str, int, int]: ...
+    @property
+    def memory(self) -> str: ...
 
 # weights, x, state, lengths, offsets, time_major, reverse, activation, recurrent_activation, return_sequences, mask,
 # hold, align, out, memory
@@ -79,7 +81,7 @@ GivenCall: TypeAlias = tuple[
     bool,
     bool,
     NDArray[Any] | None,
-    str,
+    str | int,
 ]
 # ctx, dy, dstate, need_dx, need_dstate, out
 GivenGradients: TypeAlias = tuple[
@@ -107,6 +109,10 @@ def explain_calls(
     calls: Sequence[tuple[RecurrentWeights, int, int, bool, str]], training: bool
 ) -> list[dict[str, Any]]: ...  # weights, batch, steps, sequences, memory
 def pool_size(bytes: int) -> int: ...
+def recurrent_bytes(
+    cell: str, float64: bool, lengths: NDArray[np.integer[Any]], input: int, hidden: int, sequences: bool
+) -> dict[str, tuple[int, int, int]]: ...  # by mode: kept, work space of forward, of backward
+def packed_bytes(cell: str, float64: bool, input: int, hidden: int) -> int: ...
 def force_plan(plan: tuple[int, int, int, int] | None) -> None: ...
 
 # functions of one number, of two; softmax

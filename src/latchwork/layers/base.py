@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,8 @@ from latchwork.ragged import Ragged
 __all__ = ["Layer", "Variable"]
 
 Batch = NDArray[Any] | Ragged
+# Recurrent layers that run at once, each with the lengths of its sequences.
+Stage: TypeAlias = "list[tuple[Layer, NDArray[Any]]]"
 
 
 class Layer(Explainable):
@@ -160,6 +162,14 @@ class Layer(Explainable):
 
     def _remember(self, memory: str) -> None:
         """What the recurrent layers in it keep until backward from now on; see `lw.functional.lstm`."""
+
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        """The recurrent calls it makes of x [B, *x_shape] with sequences of `lengths`, in the order they run."""
+        return []
+
+    def _call_bytes(self, lengths: NDArray[Any]) -> dict[str, tuple[int, int, int]]:
+        """Of a recurrent layer: see `_core.recurrent_bytes`."""
+        raise NotImplementedError
 
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core
 from latchwork.layers.arguments import Shape, as_array
-from latchwork.layers.base import Batch, fixed
+from latchwork.layers.base import Batch, Stage, fixed
 from latchwork.layers.dense import like, values_of
 from latchwork.layers.flow import Advancing, Retreating, side_by_side
 from latchwork.layers.recurrent import Recurrent
@@ -118,6 +118,10 @@ class Bidirectional(SequenceLayer, Wrapper):
     def y_shape(self, x_shape: Shape) -> Shape:
         self.backward_layer.y_shape(x_shape)
         return (*self.forward_layer.y_shape(x_shape)[:-1], self.units)
+
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        ways = (layer._stages(x_shape, lengths) for layer in (self.forward_layer, self.backward_layer))
+        return [ahead + back for ahead, back in zip_longest(*ways, fillvalue=[])]
 
     # ---- running ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, as_dtype, shape_text
-from latchwork.layers.base import Batch, Layer
+from latchwork.layers.base import Batch, Layer, Stage
 from latchwork.layers.dense import like, values_of
 from latchwork.layers.explain import Asked
 from latchwork.layers.explanation import Explanation
@@ -84,19 +84,19 @@ class Wrapper(Layer):
 class TimeDistributed(Wrapper):
     """`layer` on every step: x [B, T, ...] -> y [B, T, ...], each step a sample of its own.
 
-    x may be a `lw.Ragged` where the layer takes [N, F]. A mask [B, T] passes through; a mask [B, T, S] of sequences
-    in steps reaches the layer. Variables are the layer's: "time_distributed/dense/kernel".
+        x may be a `lw.Ragged` where the layer takes [N, F]. A mask [B, T] passes through; a mask [B, T, S] of sequences
+        in steps reaches the layer. Variables are the layer's: "time_distributed/dense/kernel".
 
-    Args:
-        layer: A layer of its own, not in use elsewhere.
+        Args:
+            layer: A layer of its own, not in use elsewhere.
 
-    Raises:
-        ValueError: A layer that is in use, returns several arrays or carries states.
+        Raises:
+            ValueError: A layer that is in use, returns several arrays or carries states.
 
-    >>> import numpy as np
-    >>> from latchwork.layers import LSTM, Dense
-    >>> TimeDistributed(Dense(5))(np.ones((2, 3, 4))).shape, TimeDistributed(LSTM(5))(np.ones((2, 3, 7, 4))).shape
-    ((2, 3, 5), (2, 3, 5))
+        >>> import numpy as np
+        >>> from latchwork.layers import LSTM, Dense
+        >>> TimeDistributed(Dense(5))(np.ones((2, 3, 4))).shape, TimeDistributed(LSTM(5))(np.ones((2, 3, 7, 4))).shape
+        ((2, 3, 5), (2, 3, 5))
     """
 
     takes_mask = supports_masking = True
@@ -109,6 +109,11 @@ class TimeDistributed(Wrapper):
 
     def inner_shape(self, x_shape: Shape) -> Shape:
         return x_shape[1:]
+
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        if len(x_shape) < 3 or None in x_shape:
+            return []
+        return self.layer._stages(x_shape[1:], np.full(sum(lengths.tolist()), x_shape[1]))
 
     def y_shape(self, x_shape: Shape) -> Shape:
         if len(x_shape) < 2:
