@@ -92,7 +92,8 @@ def test_bytes_are_those_that_are_kept(layer, memory, watched):
         watched.clear()
         layer.forward(np.ones((batch, steps, 6), np.float32))
         kept = sum(ctx.kept_bytes for group in watched for ctx in group)
-        assert kept <= found.kept_bytes <= 1.13 * kept  # the pool rounds up by at most an eighth
+        orders = sum(map(len, watched)) * (20 * (batch + steps) + 256)  # of sequences by length, in every context
+        assert kept <= found.kept_bytes <= 1.13 * kept + orders  # the pool rounds up by at most an eighth
         assert layer.explain(batch, steps, measure=False).kept_bytes == 0
 
 
