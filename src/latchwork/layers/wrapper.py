@@ -84,19 +84,19 @@ class Wrapper(Layer):
 class TimeDistributed(Wrapper):
     """`layer` on every step: x [B, T, ...] -> y [B, T, ...], each step a sample of its own.
 
-        x may be a `lw.Ragged` where the layer takes [N, F]. A mask [B, T] passes through; a mask [B, T, S] of sequences
-        in steps reaches the layer. Variables are the layer's: "time_distributed/dense/kernel".
+    x may be a `lw.Ragged` where the layer takes [N, F]. A mask [B, T] passes through; a mask [B, T, S] of sequences
+    in steps reaches the layer. Variables are the layer's: "time_distributed/dense/kernel".
 
-        Args:
-            layer: A layer of its own, not in use elsewhere.
+    Args:
+        layer: A layer of its own, not in use elsewhere.
 
-        Raises:
-            ValueError: A layer that is in use, returns several arrays or carries states.
+    Raises:
+        ValueError: A layer that is in use, returns several arrays or carries states.
 
-        >>> import numpy as np
-        >>> from latchwork.layers import LSTM, Dense
-        >>> TimeDistributed(Dense(5))(np.ones((2, 3, 4))).shape, TimeDistributed(LSTM(5))(np.ones((2, 3, 7, 4))).shape
-        ((2, 3, 5), (2, 3, 5))
+    >>> import numpy as np
+    >>> from latchwork.layers import LSTM, Dense
+    >>> TimeDistributed(Dense(5))(np.ones((2, 3, 4))).shape, TimeDistributed(LSTM(5))(np.ones((2, 3, 7, 4))).shape
+    ((2, 3, 5), (2, 3, 5))
     """
 
     takes_mask = supports_masking = True
