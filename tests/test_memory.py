@@ -104,6 +104,58 @@ def test_predicting_and_stepping(tmp_path):
     assert_no_growth(step, STEPS)
 
 
+# ---- steady state -----------------------------------------------------------------------------------------------
+
+
+def steady_steps():
+    """By name: what a program repeats."""
+    rng = np.random.default_rng(0)
+    layers = lw.layers
+    model = lw.models.Sequential(
+        [
+            layers.Input((40, 4)),
+            layers.Bidirectional(layers.LSTM(48, return_sequences=True)),
+            layers.GRU(20, return_sequences=True),
+            layers.RNN(layers.LSTMCell(16)),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = rng.random((64, 40, 4), np.float32), rng.integers(0, 3, 64)
+    masked = lw.models.Sequential([layers.Input((40, 4)), layers.Masking(), layers.LSTM(24), layers.Dense(1)])
+    masked.compile(optimizer="sgd", loss="mse")
+    gaps = x * (rng.random((64, 40, 1)) < 0.8)
+    streamed = lw.models.Sequential([layers.Input((None, 4)), layers.LSTM(24), layers.Dense(1)])
+    session, at_once = streamed.session(3), x[:3, 0].copy()
+    weights = _core.RecurrentWeights("lstm", *PARAMS)
+
+    def direct(memory):
+        y, _, ctx = F.lstm(x, weights, memory=memory)
+        F.lstm_backward(ctx, y)
+
+    return {
+        "train_on_batch": lambda: model.train_on_batch(x, y),
+        "fit": lambda: model.fit(x, y, batch_size=32, verbose=0),
+        "fit within a budget": lambda: model.fit(x, y, batch_size=32, verbose=0, memory="6MB"),
+        "masked": lambda: masked.train_on_batch(gaps, x[:, 0, :1]),
+        "predict": lambda: model.predict(x),
+        "session": lambda: session.step(at_once),
+        **{memory: lambda memory=memory: direct(memory) for memory in ("store", "recompute", "checkpoint", "4MB")},
+    }
+
+
+def test_steady_steps_take_nothing_from_the_system():
+    """Buffers, contexts and results come from the pool, which has them; tests/cpp/test_allocation.cpp counts the core's
+    other allocations."""
+    for name, step in steady_steps().items():
+        for _ in range(5):
+            step()
+        before = _core.pool_fresh()
+        for _ in range(20):
+            step()
+        assert _core.pool_fresh() == before, name
+
+
 # ---- allocations that fail --------------------------------------------------------------------------------------
 
 # Stands before C++'s allocation; Python's own does not come by. `fail_at` 0: none fails. The few bytes in which

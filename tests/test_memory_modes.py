@@ -1,9 +1,14 @@
 """What training keeps until backward: less of it, the same bits."""
 
+import os
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from latchwork import Ragged, functional
+from latchwork import Ragged, _core, functional
 from latchwork import set_seed as seed
 from latchwork.layers import GRU, LSTM, RNN, Bidirectional, Dense, GRUCell, LSTMCell, SimpleRNN, TimeDistributed
 from latchwork.models import Sequential
@@ -116,12 +121,165 @@ def test_ragged_training():
 
 def test_unknown_names():
     one = np.ones((1, 4))
-    with pytest.raises(ValueError, match=r"memory must be one of store, recompute, checkpoint, got 'swap'"):
+    with pytest.raises(ValueError, match=r"memory must be one of store, recompute, checkpoint, or .*, got 'swap'"):
         functional.lstm(np.ones((1, 3, 1)), (one, one, None), memory="swap")
     net = Sequential([LSTM(2, input_shape=(3, 1)), Dense(1)])
     net.compile(loss="mse", optimizer="adam")
     before = net.get_weights()
     with pytest.raises(ValueError, match="memory"):
-        net.fit(np.ones((4, 3, 1)), np.ones(4), memory="200MB", verbose=0)
+        net.fit(np.ones((4, 3, 1)), np.ones(4), memory="swap", verbose=0)
     for a, b in zip(before, net.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ---- bytes ------------------------------------------------------------------------------------------------------
+
+# One step at the size that docs/performance.md has, each mode in a pool that no other call has filled: what the pool
+# handed out at once beyond its results, and what was foreseen.
+STEP = """
+import sys
+import numpy as np
+from latchwork import _core, functional as F
+cell, steps, batch, features, units, memory = sys.argv[1], *map(int, sys.argv[2:6]), sys.argv[6]
+gates = {"lstm": 4, "gru": 3, "rnn": 1}[cell]
+bias = (2, 3 * units) if cell == "gru" else (gates * units,)
+shapes = (features, gates * units), (units, gates * units), bias
+params = [np.full(shape, 0.01, np.float32) for shape in shapes]
+name = {"rnn": "elman"}.get(cell, cell)
+weights = _core.RecurrentWeights(name, *params)
+x, y = np.ones((batch, steps, features), np.float32), np.empty((batch, steps, units), np.float32)
+gradients = [np.zeros_like(p) for p in params]
+forward, backward = getattr(F, cell), getattr(F, cell + "_backward")
+backward(forward(x[:1, :1], weights)[2], y[:1, :1], out=gradients)  # packs and threads are there
+foreseen = _core.recurrent_bytes(name, False, np.full(batch, steps), features, units, True)[memory]
+before = _core.pool_bytes()
+_core.reset_pool_peak()
+_, state, ctx = forward(x, weights, out=y, memory=memory)
+kept = ctx.kept_bytes
+found = backward(ctx, y, out=gradients)
+results = sum(array.nbytes for array in (found.x, *state, *found.state))
+print(_core.pool_peak() - before - results, kept, *foreseen)
+"""
+
+
+def step_bytes(*arguments):
+    command = [sys.executable, "-c", STEP, *map(str, arguments)]
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return map(int, done.stdout.split())
+
+
+@pytest.mark.parametrize(("memory", "most"), [("store", 340e6), ("recompute", 90e6), ("checkpoint", 40e6)])
+def test_bytes_of_a_long_step(memory, most):
+    peak, kept, keeps, forward, backward = step_bytes("lstm", 1000, 64, 128, 256, memory)
+    assert kept <= peak <= most
+    assert peak == pytest.approx(keeps + max(forward, backward), rel=0.03)
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute", "checkpoint"])
+@pytest.mark.parametrize("shape", [(200, 16, 5, 40), (30, 600, 64, 33), (2000, 1, 3, 16)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_bytes_are_foreseen(cell, shape, memory):
+    peak, kept, keeps, forward, backward = step_bytes(cell, *shape, memory)
+    assert kept <= keeps
+    foreseen = keeps + max(forward, backward)
+    assert foreseen == pytest.approx(peak, rel=0.1, abs=65536)  # arguments of a few bytes a sequence
+
+
+# ---- budgets ----------------------------------------------------------------------------------------------------
+
+
+def foreseen(cell="lstm", batch=64, steps=192):
+    each = _core.recurrent_bytes(cell, False, np.full(batch, steps), 5, 40, True)
+    return {memory: kept + max(forward, backward) for memory, (kept, forward, backward) in each.items()}
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_budget_takes_the_fastest_that_fits(cell):
+    """The bits of "store", whichever it is."""
+    needed = foreseen(cell)
+    assert needed["store"] > needed["recompute"] > needed["checkpoint"] or cell == "gru"
+    stored, _ = answers(cell, "store", 64, 192)
+    x, shapes = np.ones((64, 192, 5), np.float32), ((5, CELLS[cell] * 40), (40, CELLS[cell] * 40))
+    params = (*(np.ones(shape, np.float32) for shape in shapes), None)
+    for memory, size in needed.items():
+        budget = f"{size / 1000:.3f}KB"
+        got, _ = answers(cell, budget, 64, 192)
+        for a, b in zip(stored, got, strict=True):
+            np.testing.assert_array_equal(a, b)
+        fastest = next(name for name, bytes_of in needed.items() if bytes_of <= size)
+        assert getattr(functional, cell)(x, params, memory=budget)[2].memory == fastest, memory
+    least = min(needed.values())
+    with pytest.raises(ValueError, match=rf"memory of {least - 1} bytes is too little .* at least {least}$"):
+        getattr(functional, cell)(x, params, memory=f"{(least - 1) / 1000:.3f}KB")
+
+
+@pytest.mark.parametrize("text", ["200", "200 MB", "200mb", "-1MB", "0MB", "1e3MB", "MB", "1TB", "", "9e9GB", "٣MB"])
+def test_sizes_that_are_none(text):
+    one = np.ones((1, 4))
+    with pytest.raises(ValueError, match=rf"^memory must be one of .* such as '200MB'.*, got {re.escape(repr(text))}$"):
+        functional.lstm(np.ones((1, 3, 1)), (one, one, None), memory=text)
+
+
+def chosen(monkeypatch, net, x, y, memory):
+    """Weights after a fit, and how each call of its first step kept what it did."""
+    modes = []
+    real = functional.forward
+
+    def watched(calls, *, training=True):
+        results = real(calls, training=training)
+        modes.extend(ctx.memory for _, _, ctx in results if ctx is not None)
+        return results
+
+    monkeypatch.setattr(functional, "forward", watched)
+    net.fit(x, y, epochs=1, batch_size=64, shuffle=False, verbose=0, memory=memory)
+    monkeypatch.setattr(functional, "forward", real)
+    return net.get_weights(), modes
+
+
+def compiled(layers):
+    seed(3)
+    net = Sequential(layers())
+    net.compile(loss="mse", optimizer="adam")
+    return net
+
+
+BUDGETED = STACKS | {"steps in steps": lambda: [TimeDistributed(LSTM(6)), GRU(5), Dense(1)]}
+
+
+@pytest.mark.parametrize("stack", BUDGETED)
+def test_a_budget_is_shared(stack, monkeypatch):
+    """From all "store" to all "checkpoint" as it shrinks, the same weights, and never more than was foreseen."""
+    rng = np.random.default_rng(1)
+    inner = (40, 5) if stack == "steps in steps" else (3,)
+    x, y = rng.normal(size=(64, 120, *inner)), rng.normal(size=(64, 1))
+    expected, modes = chosen(monkeypatch, compiled(BUDGETED[stack]), x, y, "10GB")
+    assert set(modes) == {"store"}
+    with pytest.raises(
+        ValueError, match=r"memory: 1KB is too little for a batch of 64: .* at least [\d.]+MB$"
+    ) as raised:
+        compiled(BUDGETED[stack]).fit(x, y, batch_size=64, verbose=0, memory="1KB")
+    least = float(re.search(r"([\d.]+)MB$", str(raised.value))[1])
+    seen = set()
+    for size in np.geomspace(least, 20 * least, 25):
+        weights, modes = chosen(monkeypatch, compiled(BUDGETED[stack]), x, y, f"{size:.3f}MB")
+        seen.add(tuple(modes))
+        for a, b in zip(expected, weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert len(seen) > 2 or stack == "steps in steps"
+    with pytest.raises(ValueError, match="too little"):
+        compiled(BUDGETED[stack]).fit(x, y, batch_size=64, verbose=0, memory=f"{least - 0.2:.3f}MB")
+
+
+def test_a_budget_for_ragged_batches(monkeypatch):
+    """The longest sequences may come together: what is chosen does for them."""
+    rng = np.random.default_rng(2)
+    x = Ragged.from_list([rng.normal(size=(length, 3)) for length in rng.integers(0, 300, 200)])
+    y = rng.normal(size=(200, 1))
+    layers = lambda: [LSTM(20, return_sequences=True), GRU(12), Dense(1)]  # noqa: E731
+    expected, _ = chosen(monkeypatch, compiled(layers), x, y, "store")
+    weights, modes = chosen(monkeypatch, compiled(layers), x, y, "4MB")
+    assert set(modes[:2]) != {"store"}
+    for a, b in zip(expected, weights, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -189,7 +189,7 @@ CORE = {
     },
     **{
         f"Context.{name}": [attribute(context, name)]
-        for name in ("consumed", "sequences", "y_shape", "states", "offsets", "cell", "kept_bytes")
+        for name in ("consumed", "sequences", "y_shape", "states", "offsets", "cell", "kept_bytes", "plan", "memory")
     },
     "recurrent_forward": [
         forward,
@@ -209,6 +209,23 @@ CORE = {
     "plan_costs": [
         lambda: of_call(_core.plan_costs, cell="gru", float64=False, batch=3, steps=4, input=5, hidden=6, threads=2)
     ],
+    "explain_calls": [
+        lambda: of_call(_core.explain_calls, calls=[(weights(), 3, 4, True, "checkpoint")], training=True),
+        lambda: of_call(_core.explain_calls, calls=[(weights(), 3, 4, False, "store")] * 2, training=False),
+    ],
+    "pool_size": [lambda: of_call(_core.pool_size, bytes=1000)],
+    "recurrent_bytes": [
+        lambda: of_call(
+            _core.recurrent_bytes,
+            cell="lstm",
+            float64=False,
+            lengths=np.array([4, 2]),
+            input=3,
+            hidden=5,
+            sequences=True,
+        )
+    ],
+    "packed_bytes": [lambda: of_call(_core.packed_bytes, cell="gru", float64=True, input=3, hidden=5)],
     "nanoseconds": [lambda: of_call(_core.nanoseconds)],
     "pool_bytes": [lambda: of_call(_core.pool_bytes)],
     "pool_peak": [lambda: of_call(_core.pool_peak)],

@@ -1,4 +1,4 @@
-// Plans: which one a call takes and why, which there are, one forced on every call, what the cost table says.
+// What calls will be like: the plan and why, which there are, one forced on every call (tests), the cost table; bytes.
 #include "bindings/plans.h"
 
 #include <optional>
@@ -7,14 +7,15 @@
 
 #include "bindings/compute.h"
 #include "bindings/recurrent_weights.h"
-#include "layers/recurrent.h"
+#include "bindings/sequences.h"
+#include "layers/recurrent_bytes.h"
 #include "runtime/thread_team.h"
 
 namespace latchwork {
 namespace {
 
 constexpr Index kMostMembers = 1024, kMostRows = 65536;  // of a plan that a test asks for
-constexpr Index kMostSteps = 1 << 24;                    // and sequences, of a call that is explained
+constexpr Index kMostSteps = Index(1) << 24;
 
 std::optional<Plan> forced;
 
@@ -39,7 +40,7 @@ py::list legal(const std::string& cell, bool is_float64, Index batch, Index step
   const Layout layout = layout_of(cell, is_float64, input, hidden);
   py::list plans;
   for (const Plan& p : legal_plans({batch, steps, &layout, is_float64 ? sizeof(double) : sizeof(float)}, threads))
-    plans.append(as_tuple(p));
+    plans.append(plan_tuple(p));
   return plans;
 }
 
@@ -51,6 +52,36 @@ py::list costs(const std::string& cell, bool is_float64, Index batch, Index step
   for (int n = 1; n <= threads; ++n)
     each.append(choose_plan({batch, steps, &layout, is_float64 ? sizeof(double) : sizeof(float)}, n).time);
   return each;
+}
+
+// A shape's weights, their layout without their values.
+template <class T>
+Weights<T> laid_out(const std::string& cell, Index input, Index hidden) {
+  require_within(input, 1, kMostRows, "input");
+  require_within(hidden, 1, kMostRows, "hidden");
+  Weights<T> weights(cell_of(cell), input, hidden, {});
+  weights.lay_out();
+  return weights;
+}
+
+template <class T>
+py::dict bytes_of_call(const std::string& cell, const Indices& lengths, Index input, Index hidden, bool sequences) {
+  for (const Index length : lengths) require_within(length, 0, kMostSteps, "lengths");
+  const Weights<T> weights = laid_out<T>(cell, input, hidden);
+  const Batch batch(lengths);
+  py::dict modes;
+  for (const Memory memory : {Memory::store, Memory::recompute, Memory::checkpoint}) {
+    const RecurrentBytes bytes = recurrent_bytes(memory, weights, batch, sequences);
+    modes[kMemoryNames[static_cast<int>(memory)]] = py::make_tuple(bytes.kept, bytes.forward, bytes.backward);
+  }
+  return modes;
+}
+
+template <class T>
+std::size_t bytes_of_packs(const std::string& cell, Index input, Index hidden) {
+  const std::size_t before = pool_asked();
+  const Weights<T> weights = laid_out<T>(cell, input, hidden);
+  return pool_asked() - before + pool_rounded(checked_bytes(weights.layout().backward_size, sizeof(T)));
 }
 
 // A call that is asked about: weights, sequences, steps, whether it gives y of every step, memory.
@@ -68,12 +99,11 @@ py::list products_of(const CellInfo& cell, const Layout& layout) {
   return products;
 }
 
-py::dict answer(const Choice& choice, const Choices& choices, const CallBytes& bytes, const Layout& layout,
+py::dict answer(const Choice& choice, const Choices& choices, const RecurrentBytes& bytes, const Layout& layout,
                 std::size_t element_size) {
-  const Plan& plan = choice.plan;
   py::dict d;
   d["products"] = products_of(*layout.cell, layout);
-  d["plan"] = as_tuple(plan);
+  d["plan"] = plan_tuple(choice.plan);
   d["forced"] = forced_plan() != nullptr;
   d["side_by_side"] = choices.side_by_side;
   const auto packs = static_cast<std::size_t>(layout.forward_size + layout.backward_size + layout.slot_row());
@@ -92,35 +122,32 @@ py::dict answer(const Choice& choice, const Choices& choices, const CallBytes& b
 
 template <class T>
 py::list explain(const std::vector<AskedCall>& asked, bool training) {
-  std::vector<RecurrentCall<T>> calls;
+  std::vector<const Weights<T>*> all;
+  std::vector<Batch> batches;
   std::vector<PlanShape> shapes;
-  std::vector<CallBytes> bytes;
+  std::vector<RecurrentBytes> bytes;
   Choices choices;
   for (const auto& [weights, batch, steps, sequences, memory] : asked) {
     require_within(batch, 1, kMostSteps, "batch");
     require_within(steps, 0, kMostSteps, "steps");
     if (weights->holds_double() != std::is_same_v<T, double>) throw Error("weights must all be of one dtype");
-    RecurrentCall<T> call{};
-    call.arrangement.batch = batch, call.arrangement.steps = steps;
-    call.memory = memory_of(memory);
-    calls.push_back(std::move(call));
+    memory_of(memory);
   }
   {
     const Compute compute;
-    for (std::size_t i = 0; i < asked.size(); ++i) {
-      RecurrentCall<T>& call = calls[i];
-      call.weights = &std::get<0>(asked[i])->template prepared<T>(training);
-      call.arrangement.lengths.assign(static_cast<std::size_t>(call.arrangement.batch), call.arrangement.steps);
-      if (std::get<3>(asked[i])) call.y = const_cast<T*>(call.weights->parameters().kernel);  // none is written
-      shapes.push_back({call.arrangement.batch, call.arrangement.steps, &call.weights->layout(), sizeof(T)});
+    for (const auto& [weights, batch, steps, sequences, memory] : asked) {
+      all.push_back(&weights->template prepared<T>(training));
+      batches.emplace_back(Indices(static_cast<std::size_t>(batch), steps));
+      shapes.push_back({batch, steps, &all.back()->layout(), sizeof(T)});
     }
     choices = choose_plans(shapes, num_threads(), false, forced_plan());
-    for (std::size_t i = 0; i < calls.size(); ++i)
-      bytes.push_back(call_bytes(calls[i], choices.calls[i].plan, training));
+    for (std::size_t i = 0; i < asked.size(); ++i)
+      bytes.push_back(recurrent_bytes(memory_of(std::get<4>(asked[i])), *all[i], batches[i], std::get<3>(asked[i]),
+                                      choices.calls[i].plan, training));
   }
   py::list answers;
-  for (std::size_t i = 0; i < calls.size(); ++i)
-    answers.append(answer(choices.calls[i], choices, bytes[i], calls[i].weights->layout(), sizeof(T)));
+  for (std::size_t i = 0; i < asked.size(); ++i)
+    answers.append(answer(choices.calls[i], choices, bytes[i], all[i]->layout(), sizeof(T)));
   return answers;
 }
 
@@ -133,9 +160,9 @@ py::list explain_calls(const std::vector<AskedCall>& calls, bool training) {
 
 }  // namespace
 
-py::tuple as_tuple(const Plan& p) {
-  return py::make_tuple(p.members, p.split == Split::rows ? "rows" : "units", p.strip_rows, p.hoist_steps, p.few_rows,
-                        p.few_hoist_steps);
+py::tuple plan_tuple(const Plan& plan) {
+  return py::make_tuple(plan.members, plan.split == Split::rows ? "rows" : "units", plan.strip_rows, plan.hoist_steps,
+                        plan.few_rows, plan.few_hoist_steps);
 }
 
 const Plan* forced_plan() { return forced ? &*forced : nullptr; }
@@ -143,7 +170,8 @@ const Plan* forced_plan() { return forced ? &*forced : nullptr; }
 void bind_plans(py::module_& m) {
   m.def("explain_calls", &explain_calls, py::arg("calls"), py::arg("training"),
         "Of independent calls (weights, batch, steps, sequences, memory): plan, what the cost table says, bytes.");
-  m.def("pool_size", &pool_size, py::arg("bytes"), "What the core's memory pool takes for an array of so many bytes.");
+  m.def("pool_size", &pool_rounded, py::arg("bytes"),
+        "What the core's memory pool takes for an array of so many bytes.");
   m.def("legal_plans", &legal, py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"),
         py::arg("input"), py::arg("hidden"), py::arg("threads"),
         "For tests: (members, split, strip_rows, hoist_steps, few_rows, few_hoist_steps) of every plan a call of this "
@@ -151,6 +179,27 @@ void bind_plans(py::module_& m) {
   m.def("plan_costs", &costs, py::arg("cell"), py::arg("float64"), py::arg("batch"), py::arg("steps"), py::arg("input"),
         py::arg("hidden"), py::arg("threads"),
         "Of a forward call on 1, 2, ... threads by the plan's cost table, in multiply-adds of one core at its peak.");
+  m.def(
+      "recurrent_bytes",
+      [](const std::string& cell, bool is_float64, const py::object& lengths, Index input, Index hidden,
+         bool sequences) {
+        const Indices steps = integers(lengths, "lengths");
+        return is_float64 ? bytes_of_call<double>(cell, steps, input, hidden, sequences)
+                          : bytes_of_call<float>(cell, steps, input, hidden, sequences);
+      },
+      py::arg("cell"), py::arg("float64"), py::arg("lengths"), py::arg("input"), py::arg("hidden"),
+      py::arg("sequences"),
+      "What a training call on sequences of these lengths takes, for each mode of `memory`: bytes kept from forward "
+      "to\n"
+      "backward, work space of forward, work space of backward; as `pool_bytes` counts them, beside x, y, their\n"
+      "gradients, the weights and their packs. sequences: y of every step is the caller's, else it is kept.");
+  m.def(
+      "packed_bytes",
+      [](const std::string& cell, bool is_float64, Index input, Index hidden) {
+        return is_float64 ? bytes_of_packs<double>(cell, input, hidden) : bytes_of_packs<float>(cell, input, hidden);
+      },
+      py::arg("cell"), py::arg("float64"), py::arg("input"), py::arg("hidden"),
+      "What the packed weights of forward and backward take, as `pool_bytes` counts them.");
   m.def(
       "force_plan",
       [](const std::optional<std::tuple<int, std::string, Index, Index, Index, Index>>& p) {

@@ -12,10 +12,9 @@
 namespace latchwork {
 
 Memory memory_of(const std::string& name) {
-  if (name == "store") return Memory::store;
-  if (name == "recompute") return Memory::recompute;
-  if (name == "checkpoint") return Memory::checkpoint;
-  throw Error("memory must be one of store, recompute, checkpoint, got '" + name + "'");
+  for (const Memory memory : {Memory::store, Memory::recompute, Memory::checkpoint})
+    if (name == kMemoryNames[static_cast<int>(memory)]) return memory;
+  throw Error("memory must be one of store, recompute, checkpoint, or a size such as 200MB, got '" + name + "'");
 }
 
 namespace {
@@ -29,8 +28,9 @@ Activation activation_of(const std::string& name, const char* argument) {
 }
 
 // A call as Python gives it: the fields of functional's `Call`.
-using GivenCall = std::tuple<RecurrentWeights*, py::array, Arrays, py::object, py::object, bool, bool, std::string,
-                             std::string, bool, py::object, bool, bool, OptionalArray, std::string>;
+using GivenCall =
+    std::tuple<RecurrentWeights*, py::array, Arrays, py::object, py::object, bool, bool, std::string, std::string, bool,
+               py::object, bool, bool, OptionalArray, std::variant<Index, std::string>>;
 
 // Checked, and with what it writes.
 template <class T>
@@ -63,7 +63,12 @@ Forward<T>::Forward(GivenCall& given) {
   call.output = {.hold = hold, .align = align};
   call.activation = activation_of(activation, "activation");
   call.recurrent_activation = activation_of(recurrent_activation, "recurrent_activation");
-  call.memory = memory_of(memory);
+  if (const Index* const budget = std::get_if<Index>(&memory)) {
+    if (*budget < 1) throw Error("memory must be at least 1 byte, got " + std::to_string(*budget));
+    call.budget = *budget;
+  } else {
+    call.memory = memory_of(std::get<std::string>(memory));
+  }
   const CellInfo& info = weights->info();
   const Index batch = call.arrangement.batch, hidden = weights->hidden();
   check_states<T>(initial, info, batch, hidden, "state", call.initial);
@@ -97,7 +102,7 @@ py::tuple as_tuple(const std::vector<py::array>& arrays) {
 template <class T>
 py::list forward(std::vector<GivenCall>& given, bool training) {
   std::vector<Forward<T>> made(given.begin(), given.end());
-  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
+  PoolVector<std::unique_ptr<RecurrentContext<T>>> contexts;
   {
     const Compute compute;
     std::vector<RecurrentCall<T>> calls;
@@ -277,7 +282,8 @@ void bind_recurrent(py::module_& m) {
       .def_property_readonly("sequences", method(&Context::sequences))
       .def_property_readonly("cell", [](const Context& c) { return c.weights().info().name; })
       .def_property_readonly("kept_bytes", method(&Context::kept_bytes))
-      .def_property_readonly("plan", [](const Context& c) { return as_tuple(c.plan()); });
+      .def_property_readonly("memory", method(&Context::memory))
+      .def_property_readonly("plan", [](const Context& c) { return plan_tuple(c.plan()); });
 
   m.def(
       "recurrent_forward",

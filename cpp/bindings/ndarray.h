@@ -119,10 +119,13 @@ template <class T>
 py::array_t<T> make_array(const std::vector<Index>& shape) {
   const Index count = element_count(shape);
   if (count < kPooledBytes / static_cast<Index>(sizeof(T))) return py::array_t<T>(shape);
-  auto buffer = std::make_unique<Buffer<T>>(count);
-  T* const data = buffer->data();
-  const py::capsule owner(buffer.get(), [](void* p) { delete static_cast<Buffer<T>*>(p); });
-  buffer.release();
+  struct Owner : InPool {
+    Buffer<T> values;
+  };
+  std::unique_ptr<Owner> made(new Owner{{}, Buffer<T>(count)});
+  T* const data = made->values.data();
+  const py::capsule owner(made.get(), [](void* p) { delete static_cast<Owner*>(p); });
+  made.release();
   return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()), data, owner);
 }
 

@@ -1,9 +1,10 @@
 // What recurrent calls are run under.
 #pragma once
 
+#include <pybind11/pybind11.h>
+
 #include <string>
 
-#include "bindings/ndarray.h"
 #include "sequence/plan.h"
 #include "sequence/records.h"
 
@@ -13,7 +14,7 @@ namespace latchwork {
 const Plan* forced_plan();
 
 // (members, "rows" or "units", strip_rows, hoist_steps, few_rows, few_hoist_steps)
-py::tuple as_tuple(const Plan& plan);
+pybind11::tuple plan_tuple(const Plan& plan);
 
 // Throws Error unless it is the name of one.
 Memory memory_of(const std::string& name);

@@ -77,6 +77,13 @@ class Context {
     return weights().holds_double() ? std::get<1>(context_)->plan() : std::get<2>(context_)->plan();
   }
 
+  // How it keeps it.
+  const char* memory() const {
+    if (consumed()) throw Error("ctx has been used: it keeps nothing");
+    const auto of = [](const auto& context) { return kMemoryNames[static_cast<int>(context->memory())]; };
+    return weights().holds_double() ? of(std::get<1>(context_)) : of(std::get<2>(context_));
+  }
+
   void release() {
     if (consumed()) return;
     if (sequences_) set_writeable(y_, true);

@@ -1,9 +1,8 @@
 #include "bindings/sequences.h"
 
 namespace latchwork {
-namespace {
 
-std::vector<Index> integers(const py::object& values, const char* name) {
+Indices integers(const py::object& values, const char* name) {
   const auto a = py::array_t<std::int64_t, py::array::c_style>::ensure(values);
   const py::array given = py::array::ensure(values);
   if (!a || !given || given.ndim() != 1 || (given.dtype().kind() != 'i' && given.dtype().kind() != 'u'))
@@ -11,6 +10,8 @@ std::vector<Index> integers(const py::object& values, const char* name) {
                 (given ? ", got " + dtype_text(given) + " of shape " + shape_text(given) : ""));
   return {a.data(), a.data() + a.size()};
 }
+
+namespace {
 
 // A mask lies as x does, without the features.
 void read_mask(Arrangement& a, const py::array& x, const SequenceOptions& o) {
@@ -56,8 +57,8 @@ Arrangement arrangement_of(const py::array& x, Index input, const SequenceOption
     a.steps = 1;
     for (py::ssize_t axis = 1; axis + 1 < x.ndim(); ++axis) a.steps = checked_product(a.steps, x.shape(axis), "x");
   }
-  a.lengths = o.lengths.is_none() ? std::vector<Index>(static_cast<std::size_t>(a.batch), a.steps)
-                                  : integers(o.lengths, "lengths");
+  a.lengths =
+      o.lengths.is_none() ? Indices(static_cast<std::size_t>(a.batch), a.steps) : integers(o.lengths, "lengths");
   check_arrangement(a, 0);
   read_mask(a, x, o);
   return a;

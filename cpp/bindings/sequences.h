@@ -12,6 +12,9 @@ struct SequenceOptions {
   bool rowwise;  // no recurrence: x may have any axes between the first and the last, and they are its steps
 };
 
+// Whole numbers [n] of any integer dtype.
+Indices integers(const py::object& values, const char* name);
+
 // Throws Error naming the argument unless all fit x, [B, T, I] or as the options say.
 Arrangement arrangement_of(const py::array& x, Index input, const SequenceOptions& o);
 

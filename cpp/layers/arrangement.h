@@ -1,8 +1,6 @@
 // How the caller's sequences lie in an array.
 #pragma once
 
-#include <vector>
-
 #include "sequence/batch.h"
 
 namespace latchwork {
@@ -11,11 +9,11 @@ namespace latchwork {
 struct Arrangement {
   Index batch = 0, steps = 0;  // B, T (0 if ragged)
   bool time_major = false;     // [T, B, F] instead of [B, T, F]
-  std::vector<Index> offsets;  // ragged: [B + 1] into [N, F]
-  std::vector<Index> lengths;  // [B], within [0, T]; masked: how many steps are real
+  Indices offsets;             // ragged: [B + 1] into [N, F]
+  Indices lengths;             // [B], within [0, T]; masked: how many steps are real
 
   // Masked: the numbers of the real steps, sequence after sequence, and where each sequence's begin, [B + 1].
-  std::vector<Index> real = {}, first_real = {};
+  Indices real = {}, first_real = {};
 
   bool ragged() const { return !offsets.empty(); }
   bool masked() const { return !first_real.empty(); }

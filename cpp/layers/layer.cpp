@@ -37,8 +37,7 @@ Arrangement arrangement_of(const Sequences<T>& x, Index features) {
                 std::to_string(x.steps));
   checked_bytes(checked_product(checked_product(x.batch, x.steps, "x"), features, "x"), sizeof(T), "x");
   Arrangement a{.batch = x.batch, .steps = x.steps, .time_major = x.time_major, .offsets = {}, .lengths = {}};
-  a.lengths = x.lengths ? std::vector<Index>(x.lengths, x.lengths + x.batch)
-                        : std::vector<Index>(static_cast<std::size_t>(x.batch), x.steps);
+  a.lengths = x.lengths ? Indices(x.lengths, x.lengths + x.batch) : Indices(static_cast<std::size_t>(x.batch), x.steps);
   check_arrangement(a, 0);
   return a;
 }
@@ -46,7 +45,7 @@ Arrangement arrangement_of(const Sequences<T>& x, Index features) {
 }  // namespace
 
 template <class T>
-struct Recording<T>::Content {
+struct Recording<T>::Content : InPool {
   std::unique_ptr<RecurrentContext<T>> context;
   const void* layer;  // whose forward it was
 };
@@ -165,7 +164,7 @@ Recording<T> Layer<T>::record(const Sequences<const T>& x, T* y, const States<co
                               const States<T>& final) const {
   if (!y && x.batch * x.steps > 0) throw Error("y must be given: backward reads it");
   using Kept = typename Recording<T>::Content;
-  return Recording<T>(std::make_unique<Kept>(Kept{content_->run(x, y, initial, final, true), content_.get()}));
+  return Recording<T>(std::unique_ptr<Kept>(new Kept{{}, content_->run(x, y, initial, final, true), content_.get()}));
 }
 
 template <class T>

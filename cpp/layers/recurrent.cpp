@@ -1,4 +1,5 @@
 #include "layers/recurrent.h"
+#include "layers/recurrent_bytes.h"
 
 #include <algorithm>
 #include <functional>
@@ -9,8 +10,9 @@ namespace {
 
 // Plans the calls and runs them. apart: not side by side.
 template <class Args>
-void plan_and_run(std::vector<Args>& calls, const Plan* forced, bool apart, void (*run)(std::span<const Args>)) {
-  std::vector<PlanShape> shapes;
+void plan_and_run(PoolVector<Args>& calls, const Plan* forced, bool apart, void (*run)(std::span<const Args>)) {
+  PoolVector<PlanShape> shapes;
+  shapes.reserve(calls.size());
   for (const Args& call : calls)
     shapes.push_back({call.batch->size(), call.batch->steps(), &call.weights->layout(), sizeof(*call.x.data)});
   const Choices choices = choose_plans(shapes, num_threads(), apart, forced);
@@ -114,12 +116,14 @@ void zero_unread(T* dx, Index features, const Arrangement& a) {
 
 // Whether gradients of parameters of two calls meet in memory.
 template <class T>
-bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
+bool add_to_one_array(const PoolVector<BackwardArgs<T>>& calls) {
+  if (calls.size() < 2) return false;
   struct Array {
     const T *begin, *end;
     const void* call;
   };
-  std::vector<Array> arrays;
+  PoolVector<Array> arrays;
+  arrays.reserve(3 * calls.size());
   for (const BackwardArgs<T>& call : calls) {
     const Layout& layout = call.weights->layout();
     const Index columns = layout.cell->gates * layout.hidden;
@@ -139,39 +143,6 @@ bool add_to_one_array(const std::vector<BackwardArgs<T>>& calls) {
 
 }  // namespace
 
-template <class T>
-Kept kept_of(const RecurrentCall<T>& call, const Batch& batch) {
-  const Layout& layout = call.weights->layout();
-  Kept kept{.segment = segment_steps(call.memory, layout, batch)};
-  if (!call.y) kept.outputs = checked_product(batch.records(), layout.hidden);
-  if (kept.segment > 0)
-    kept.states = SegmentStates<T>::size(layout, batch.size(), batch.steps(), kept.segment);
-  else
-    kept.records = checked_product(batch.records(), layout.record());
-  return kept;
-}
-
-template <class T>
-CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training) {
-  const Batch batch(call.arrangement.lengths);
-  const Layout& layout = call.weights->layout();
-  const Kept kept = training ? kept_of(call, batch) : Kept{};
-  CallBytes bytes;
-  for (const Index n : {kept.outputs, kept.records, kept.states}) bytes.kept += pool_size(checked_bytes(n, sizeof(T)));
-  T* const somewhere = const_cast<T*>(call.weights->parameters().kernel);
-  ForwardArgs<T> forward{};
-  forward.plan = plan, forward.weights = call.weights, forward.batch = &batch;
-  if (call.y || training) forward.y.data = somewhere;
-  bytes.forward = work_bytes(forward);
-  if (!training) return bytes;
-  BackwardArgs<T> backward{};
-  backward.plan = plan, backward.weights = call.weights, backward.batch = &batch;
-  backward.segments = {nullptr, kept.segment, &layout, batch.size()};
-  backward.dx.data = backward.d_kernel = somewhere;
-  bytes.backward = work_bytes(backward);
-  return bytes;
-}
-
 // What the call keeps, in today's layout: backward may run on another ISA than forward.
 template <class T>
 template <class Args>
@@ -187,16 +158,16 @@ template <class T>
 ForwardArgs<T> RecurrentContext<T>::prepare_forward(bool training) {
   const Layout& layout = call_.weights->layout();
   const Arrangement& a = call_.arrangement;  // row maps point into it
-  const Kept kept = training ? kept_of(call_, batch_) : Kept{};
-  if (call_.y) {
-    y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
-  } else if (training) {
-    outputs_ = Buffer<T>(kept.outputs);
-    y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
+  if (training) {
+    memory_ = call_.budget > 0 ? memory_within(call_.budget, *call_.weights, batch_, call_.y != nullptr) : call_.memory;
+    const KeptSizes kept(memory_, layout, batch_, call_.y != nullptr);
+    segment_ = kept.segment;
+    outputs_ = Buffer<T>(kept.outputs), saved_ = Buffer<T>(kept.records), states_ = Buffer<T>(kept.states);
   }
-  segment_ = kept.segment;
-  states_ = Buffer<T>(kept.states);
-  saved_ = Buffer<T>(kept.records);
+  if (call_.y)
+    y_ = output_map(call_.y, or_else(call_.output.width, layout.hidden), a, call_.reversed, call_.output.align);
+  else if (training)
+    y_ = row_map(outputs_.data(), layout.hidden, compacted(a), false);
 
   ForwardArgs<T> args{};
   args.weights = call_.weights;
@@ -258,12 +229,13 @@ BackwardArgs<T> RecurrentContext<T>::prepare_backward(const RecurrentGradients<T
 }
 
 template <class T>
-std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
-                                                                    bool training, const Plan* plan) {
-  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts;
-  std::vector<ForwardArgs<T>> args;
+PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
+                                                                   bool training, const Plan* plan) {
+  PoolVector<std::unique_ptr<RecurrentContext<T>>> contexts;
+  PoolVector<ForwardArgs<T>> args;
+  contexts.reserve(calls.size()), args.reserve(calls.size());
   for (const RecurrentCall<T>& call : calls) {
-    contexts.push_back(std::make_unique<RecurrentContext<T>>(call, Batch(call.arrangement.lengths)));
+    contexts.push_back(std::make_unique<RecurrentContext<T>>(call));
     args.push_back(contexts.back()->prepare_forward(training));
   }
   plan_and_run(args, plan, false, &run_forward<T>);
@@ -276,16 +248,16 @@ std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<co
 
 template <class T>
 void recurrent_backward(std::span<const RecurrentGradients<T>> calls, const Plan* plan) {
-  std::vector<BackwardArgs<T>> args;
+  PoolVector<BackwardArgs<T>> args;
+  args.reserve(calls.size());
   for (const RecurrentGradients<T>& g : calls) args.push_back(g.context->prepare_backward(g));
   plan_and_run(args, plan, add_to_one_array(args), &run_backward<T>);
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                                                                  \
-  template class RecurrentContext<T>;                                                                             \
-  template CallBytes call_bytes(const RecurrentCall<T>&, const Plan&, bool);                                      \
-  template std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>>, \
-                                                                               bool, const Plan*);                \
+#define LATCHWORK_INSTANTIATE(T)                                                                                       \
+  template class RecurrentContext<T>;                                                                                  \
+  template PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>>, bool, \
+                                                                              const Plan*);                            \
   template void recurrent_backward(std::span<const RecurrentGradients<T>>, const Plan*);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "layers/arrangement.h"
 #include "sequence/run.h"
@@ -29,33 +28,18 @@ struct RecurrentCall {
   T* y = nullptr;  // [B, T, H] as x is arranged, in the order read when reversed (see OutputRule); null: not wanted
   T* final[kMaxStates] = {};  // [B, H]; null: not wanted
   Memory memory = Memory::store;
+  Index budget =
+      0;  // bytes that what is kept and the work space may take: the fastest mode that fits; 0: `memory` holds
 };
 
 template <class T>
 struct RecurrentGradients;
 
-// What a training forward keeps of a call, in elements.
-struct Kept {
-  Index segment = 0;  // steps of one, where records are made again
-  Index outputs = 0;  // y, when the caller keeps none
-  Index records = 0, states = 0;
-};
-template <class T>
-Kept kept_of(const RecurrentCall<T>& call, const Batch& batch);
-
-// Bytes as the pool takes them: kept until backward, and of work space while a pass runs.
-struct CallBytes {
-  std::size_t kept = 0, forward = 0, backward = 0;
-};
-// Of a call under a plan; training keeps. Its y: any address, or null if not wanted.
-template <class T>
-CallBytes call_bytes(const RecurrentCall<T>& call, const Plan& plan, bool training);
-
 // What a training forward leaves for backward. x, y and the initial states are the caller's and must stay.
 template <class T>
-class RecurrentContext {
+class RecurrentContext : public InPool {
  public:
-  RecurrentContext(const RecurrentCall<T>& call, const Batch& batch) : call_(call), batch_(batch) {}
+  explicit RecurrentContext(const RecurrentCall<T>& call) : call_(call), batch_(call_.arrangement.lengths) {}
 
   const RecurrentCall<T>& call() const { return call_; }
 
@@ -63,6 +47,7 @@ class RecurrentContext {
   const Plan& plan() const { return plan_; }
   void note_plan(const Plan& plan) { plan_ = plan; }
 
+  Memory memory() const { return memory_; }  // that was chosen
   Index kept_bytes() const {
     return (outputs_.size() + saved_.size() + states_.size()) * static_cast<Index>(sizeof(T));
   }
@@ -80,7 +65,8 @@ class RecurrentContext {
   Batch batch_;
   Plan plan_;
   RowMap<T> y_;
-  Buffer<T> outputs_;         // y, when the caller keeps none
+  Buffer<T> outputs_;  // y, when the caller keeps none
+  Memory memory_ = Memory::store;
   Index segment_ = 0;         // steps of one, where records are made again
   Buffer<T> saved_, states_;  // records, or the states before segments
   Buffer<T> gathered_;        // dy of held outputs
@@ -103,8 +89,8 @@ struct RecurrentGradients {
 // Independent calls (the directions of a layer, say): side by side on the team, or in turn, as the cost table has it;
 // the bits do not depend on it. A plan may be forced on every call (tests).
 template <class T>
-std::vector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
-                                                                    bool training, const Plan* plan = nullptr);
+PoolVector<std::unique_ptr<RecurrentContext<T>>> recurrent_forward(std::span<const RecurrentCall<T>> calls,
+                                                                   bool training, const Plan* plan = nullptr);
 
 // Calls that add to one array run in turn.
 template <class T>

@@ -13,7 +13,7 @@ constexpr Index kMostUnits = Index(1) << 31;
 template <class T>
 Arrangement arrangement_of(const Signal<T>& x) {
   Arrangement a{.batch = x.batch(), .steps = x.offsets ? 0 : x.shape[1], .offsets = {}, .lengths = {}};
-  if (x.offsets) a.offsets = *x.offsets;
+  if (x.offsets) a.offsets.assign(x.offsets->begin(), x.offsets->end());
   a.lengths = a.unmasked().lengths;
   if (x.mask) a.set_mask(x.mask.real.get());
   return a;

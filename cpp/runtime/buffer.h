@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "base/types.h"
 
@@ -12,10 +13,7 @@ namespace latchwork {
 // 64-byte aligned bytes from a process-wide pool; contents undefined. Throws std::bad_alloc.
 void* pool_acquire(std::size_t bytes);
 void pool_release(void* memory, std::size_t bytes) noexcept;
-// What the pool takes for so many bytes; what the calling thread has acquired since it began.
-std::size_t pool_size(std::size_t bytes) noexcept;
-std::size_t acquired_by_this_thread() noexcept;
-// Gives idle memory back to the system. The pool keeps at most as much as was in use at once.
+// Gives idle memory back to the system. The pool keeps at most as much as was in use at once, and 16 MB.
 void pool_trim() noexcept;
 
 // What the pool has handed out, sizes as it rounds them: always counted.
@@ -26,6 +24,10 @@ struct PoolCounters {
 };
 PoolCounters pool_counters() noexcept;
 void reset_pool_peak() noexcept;
+// Bytes that this thread has asked for since it began, as the pool rounds them: what an object takes is what it adds.
+std::size_t pool_asked() noexcept;
+// What a request counts as.
+std::size_t pool_rounded(std::size_t bytes) noexcept;
 
 // count * size in bytes, and a * b, checked: Error names the argument where a size is negative or overflows.
 std::size_t checked_bytes(Index count, std::size_t size, const char* name = "size");
@@ -67,6 +69,26 @@ class Buffer {
   T* data_ = nullptr;
   Index size_ = 0;
   std::size_t bytes_ = 0;
+};
+
+// For containers: from the pool too, so that those made call by call allocate nothing once it has filled.
+template <class T>
+struct PoolAllocator {
+  using value_type = T;
+  PoolAllocator() = default;
+  template <class U>
+  PoolAllocator(const PoolAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(pool_acquire(n * sizeof(T))); }
+  void deallocate(T* memory, std::size_t n) noexcept { pool_release(memory, n * sizeof(T)); }
+  bool operator==(const PoolAllocator&) const = default;
+};
+template <class T>
+using PoolVector = std::vector<T, PoolAllocator<T>>;
+
+// For classes whose objects are made call by call: `new` and std::make_unique take them from the pool.
+struct InPool {
+  static void* operator new(std::size_t bytes) { return pool_acquire(bytes); }
+  static void operator delete(void* memory, std::size_t bytes) noexcept { pool_release(memory, bytes); }
 };
 
 }  // namespace latchwork

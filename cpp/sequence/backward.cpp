@@ -56,7 +56,7 @@ BackwardCall<T>::BackwardCall(const BackwardArgs<T>& a, const Plan& p, Interrupt
 namespace {
 
 template <class T>
-class Member {
+class Member : public InPool {
  public:
   Member(BackwardCall<T>& call, int index)
       : call_(call), index_(index), counts_(call.slots.capacity()), poll_(&call.interruption) {
@@ -138,13 +138,15 @@ void run_backward(std::span<const BackwardArgs<T>> calls) {
 }
 
 template <class T>
-std::size_t work_bytes(const BackwardArgs<T>& args) {
+std::size_t backward_bytes(const BackwardArgs<T>& args) {
   return work_bytes<BackwardCall<T>, Member<T>>(args);
 }
 
-template void run_backward(std::span<const BackwardArgs<float>>);
-template void run_backward(std::span<const BackwardArgs<double>>);
-template std::size_t work_bytes(const BackwardArgs<float>&);
-template std::size_t work_bytes(const BackwardArgs<double>&);
+#define LATCHWORK_INSTANTIATE(T)                                \
+  template void run_backward(std::span<const BackwardArgs<T>>); \
+  template std::size_t backward_bytes(const BackwardArgs<T>&);
+LATCHWORK_INSTANTIATE(float)
+LATCHWORK_INSTANTIATE(double)
+#undef LATCHWORK_INSTANTIATE
 
 }  // namespace latchwork

@@ -12,7 +12,7 @@ namespace latchwork {
 
 // A forward call that makes the records of one segment at a time again.
 template <class T>
-struct Rerun {
+struct Rerun : InPool {
   Rerun(const BackwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   Buffer<T> values;
@@ -21,7 +21,7 @@ struct Rerun {
 };
 
 template <class T>
-struct BackwardCall {
+struct BackwardCall : InPool {
   BackwardCall(const BackwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   const BackwardArgs<T>& args;

@@ -2,11 +2,11 @@
 // T time, B batch, I input, H hidden. "Plan row": a sequence's place after ordering by length.
 #pragma once
 
-#include <vector>
-
-#include "base/types.h"
+#include "runtime/buffer.h"
 
 namespace latchwork {
+
+using Indices = PoolVector<Index>;
 
 // Sequence b at step t: data + offset[b] + t * step. Batch-first, time-major, padded, ragged and reversed
 // arrays are all row maps; a reversed one starts at the last real step and has a negative step. Where steps are masked,
@@ -14,10 +14,10 @@ namespace latchwork {
 template <class T>
 struct RowMap {
   T* data = nullptr;
-  std::vector<Index> offset;  // [B], in elements, by batch index
+  Indices offset;  // [B], in elements, by batch index
   Index step = 0;
-  std::vector<const Index*> real = {};  // [B], masked: the number of a sequence's first real step, as it is read ...
-  Index next = 1;                       // ... and how far from it the next one is noted: -1 when read backwards
+  PoolVector<const Index*> real = {};  // [B], masked: the number of a sequence's first real step, as it is read ...
+  Index next = 1;                      // ... and how far from it the next one is noted: -1 when read backwards
 
   T* row(Index b, Index t) const {
     const auto i = static_cast<std::size_t>(b);
@@ -29,7 +29,7 @@ struct RowMap {
 // Sequences ordered by length, descending, ties by batch index: the rows active at a step are the first ones.
 class Batch {
  public:
-  explicit Batch(std::vector<Index> lengths);  // by batch index
+  explicit Batch(const Indices& lengths);  // by batch index
 
   Index size() const { return static_cast<Index>(order_.size()); }
   Index steps() const { return static_cast<Index>(active_.size()); }  // of the longest
@@ -42,9 +42,9 @@ class Batch {
   Index records() const { return first_.back(); }                                    // all real steps
 
  private:
-  std::vector<Index> order_, length_;  // by plan row
-  std::vector<Index> active_;          // [steps] rows longer than t
-  std::vector<Index> first_;           // [steps + 1]
+  Indices order_, length_;  // by plan row
+  Indices active_;          // [steps] rows longer than t
+  Indices first_;           // [steps + 1]
 };
 
 // The plan rows of one member of a team: first, first + stride, ...

@@ -239,7 +239,7 @@ void run_forward(std::span<const ForwardArgs<T>> calls) {
 }
 
 template <class T>
-std::size_t work_bytes(const ForwardArgs<T>& args) {
+std::size_t forward_bytes(const ForwardArgs<T>& args) {
   return work_bytes<ForwardCall<T>, ForwardMember<T>>(args);
 }
 
@@ -248,7 +248,7 @@ std::size_t work_bytes(const ForwardArgs<T>& args) {
   template class ForwardStretch<T>;                           \
   template class ForwardMember<T>;                            \
   template void run_forward(std::span<const ForwardArgs<T>>); \
-  template std::size_t work_bytes(const ForwardArgs<T>&);
+  template std::size_t forward_bytes(const ForwardArgs<T>&);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)
 #undef LATCHWORK_INSTANTIATE

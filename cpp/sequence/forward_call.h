@@ -13,7 +13,7 @@
 namespace latchwork {
 
 template <class T>
-struct ForwardCall {
+struct ForwardCall : InPool {
   ForwardCall(const ForwardArgs<T>& args, const Plan& plan, InterruptPoll& interruption);
 
   const ForwardArgs<T>& args;
@@ -80,7 +80,7 @@ class ForwardStretch {
 };
 
 template <class T>
-class ForwardMember {
+class ForwardMember : public InPool {
  public:
   ForwardMember(ForwardCall<T>& call, int index);
 

@@ -1,8 +1,6 @@
 // dx, a block of steps at a time: its slot gradients times the kernel.
 #pragma once
 
-#include <vector>
-
 #include "sequence/backward_call.h"
 #include "sequence/work_poll.h"
 
@@ -24,7 +22,7 @@ class InputGradients {
   const int member_;
   const BackwardProduct* product_;  // null: dx is not wanted
   const RowShare rows_;
-  std::vector<Segment<T>> chain_;
+  PoolVector<Segment<T>> chain_;
   Buffer<const T*> slot_rows_;
   Buffer<T*> dx_;
   Buffer<T> strip_;

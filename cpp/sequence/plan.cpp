@@ -78,8 +78,8 @@ Choice choose_plan(const PlanShape& s, int threads) {
   best.rows = plan.split == Split::rows ? ceil_div(s.batch, plan.members) : s.batch;
   // Weights that come from memory are better read once for several steps, too. LSTM(1760), B 16, forward: 3.0 ms a step
   // fused, 2.4 with 9 steps; LSTM(1024), B 64: no difference.
-  best.streams = input_weight_bytes(s) > kStreamBytes && 8 * best.rows <= s.layout->input;
-  if ((best.rows < kTallTile || best.streams) && s.steps > 1)
+  const bool streams = input_weight_bytes(s) > kStreamBytes && 8 * best.rows <= s.layout->input;
+  if ((best.rows < kTallTile || streams) && s.steps > 1)
     plan.hoist_steps = std::min(s.steps, hoist_steps(s, best.rows));
   if (plan.members > 1 && plan.split == Split::rows && by_units == plan.members) {
     plan.few_rows = few_rows(s, plan.members);
@@ -96,7 +96,7 @@ Choices choose_plans(std::span<const PlanShape> calls, int threads, bool apart, 
     choices.side_by_side = calls.size() > 1 && !apart;
     return choices;
   }
-  std::vector<Choice> sharing;
+  PoolVector<Choice> sharing;
   double longest = 0;
   std::size_t bytes = 0;
   for (const PlanShape& call : calls) {

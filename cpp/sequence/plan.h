@@ -56,14 +56,13 @@ struct Choice {
   double time = 0;
   double alone = 0;                  // of one member
   double by_rows = 0, by_units = 0;  // of as many members as can share rows, unit blocks; 0: nobody to share with
-  Index rows = 0;                    // of a member: at least kTallTile, or the input product is hoisted
-  bool streams = false;              // it is for the weights' sake: they come from memory, for few rows
+  Index rows = 0;                    // of a member: below kTallTile the input product is hoisted
   std::size_t panel_bytes = 0;       // weights of a panel: beyond kPanelBytes the strip is higher
 };
 
 // Of independent calls. members <= threads.
 struct Choices {
-  std::vector<Choice> calls;
+  PoolVector<Choice> calls;
   bool side_by_side = false;        // each call on its share of the threads; else in turn, each on all of them
   double in_turn = 0, at_once = 0;  // what both take; at_once 0: there is one call, or more calls than threads
 };

@@ -13,6 +13,8 @@ enum class Memory : int {
   checkpoint,  // the same, in segments as long as makes the whole smallest
 };
 
+constexpr const char* kMemoryNames[] = {"store", "recompute", "checkpoint"};
+
 // Steps of a segment; 0: every record is kept, also where a segment would be all there is or a cell keeps none.
 Index segment_steps(Memory memory, const Layout& layout, const Batch& batch);
 

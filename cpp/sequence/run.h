@@ -55,11 +55,10 @@ void run_forward(std::span<const ForwardArgs<T>> calls);
 template <class T>
 void run_backward(std::span<const BackwardArgs<T>> calls);
 
-// Bytes of work space that a call takes, from the very constructors that take it. Only sizes count: of arrays, whether
-// they are there.
+// Work space of one call under its plan, in bytes of the pool. Nothing is read of the arrays.
 template <class T>
-std::size_t work_bytes(const ForwardArgs<T>& args);
+std::size_t forward_bytes(const ForwardArgs<T>& args);
 template <class T>
-std::size_t work_bytes(const BackwardArgs<T>& args);
+std::size_t backward_bytes(const BackwardArgs<T>& args);
 
 }  // namespace latchwork

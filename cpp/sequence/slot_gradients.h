@@ -1,8 +1,6 @@
 // Gradients of the pre-activations of one block of steps.
 #pragma once
 
-#include <vector>
-
 #include "sequence/weights.h"
 
 namespace latchwork {
@@ -22,8 +20,9 @@ class SlotGradients {
   Index slot_stride() const { return static_cast<Index>(layout_.blocks.size()) * capacity_ * layout_.panel_columns; }
 
   // The chain over (slot, unit) in canonical order: where its parts lie from a row of block 0 on.
-  std::vector<Segment<T>> chain(const BackwardProduct& product) const {
-    std::vector<Segment<T>> segments;
+  PoolVector<Segment<T>> chain(const BackwardProduct& product) const {
+    PoolVector<Segment<T>> segments;
+    segments.reserve(product.slots.size() * layout_.blocks.size());
     for (const int slot : product.slots)
       for (std::size_t b = 0; b < layout_.blocks.size(); ++b) {
         const Index block = static_cast<Index>(b) * capacity_ * layout_.panel_columns;

@@ -130,7 +130,7 @@ template <class T>
 void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
   const BackwardProduct* const product = layout_.backward_of(operand);
   if (!product) return;
-  const std::vector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
+  const PoolVector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
   for (Index row = 0; row < rows; row += kRowsAtOnce) {
     const Index count = std::min(kRowsAtOnce, rows - row);
     PanelList<T> panels(kernels_, {.rows = count,

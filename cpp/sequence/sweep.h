@@ -1,8 +1,6 @@
 // Backward through the steps of a block: pointwise, then what flows on to the step before.
 #pragma once
 
-#include <vector>
-
 #include "sequence/backward_call.h"
 #include "sequence/work_poll.h"
 
@@ -47,8 +45,8 @@ class Sweep {
   const BlockShare blocks_;
   const UnitShare units_;
   WorkPoll poll_;
-  Index segment_ = 0;                  // the first step of whose records there are
-  std::vector<Segment<T>> chains_[3];  // by operand
+  Index segment_ = 0;                 // the first step of whose records there are
+  PoolVector<Segment<T>> chains_[3];  // by operand
   Buffer<const T*> h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_, packed_;
 };
 

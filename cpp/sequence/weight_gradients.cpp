@@ -9,10 +9,12 @@ template <class T>
 WeightGradients<T>::WeightGradients(const BackwardArgs<T>& args, SlotGradients<T>& slots)
     : layout_(args.weights->layout()), kernels_(args.weights->table().template of<T>().product), slots_(slots) {
   if (!args.d_kernel) return;
+  operands_.reserve(layout_.backward.size());  // panels point to them
   for (const BackwardProduct& product : layout_.backward) {
     const Index tiles = ceil_div(layout_.features(product.operand), kernels_.tile_rows);
     operands_.push_back({product.operand, tiles, Buffer<T>(tiles * slots.capacity() * kernels_.tile_rows)});
   }
+  panels_.reserve(layout_.blocks.size() * static_cast<std::size_t>(layout_.cell->slots * (layout_.cell->products + 1)));
   for (Index block = 0; block < static_cast<Index>(layout_.blocks.size()); ++block)
     for (int slot = 0; slot < layout_.cell->slots; ++slot) list_panels(args, slot, block);
 }

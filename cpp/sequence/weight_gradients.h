@@ -3,7 +3,6 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "sequence/run.h"
 #include "sequence/slot_gradients.h"
@@ -45,8 +44,8 @@ class WeightGradients {
   const Layout& layout_;
   const ProductKernels<T>& kernels_;
   SlotGradients<T>& slots_;
-  std::vector<PackedOperand> operands_;
-  std::vector<Panel> panels_;
+  PoolVector<PackedOperand> operands_;
+  PoolVector<Panel> panels_;
 };
 
 }  // namespace latchwork

@@ -134,22 +134,26 @@ Weights<T>::Weights(int cell, Index input, Index hidden, Parameters<T> parameter
       parameters_(parameters) {}
 
 template <class T>
+void Weights<T>::lay_out() {
+  const KernelTable& now = latchwork::kernels();
+  if (table_ == &now) return;
+  const CellInfo& cell = *now.of<T>().cells[cell_index_]->info;
+  const ProductKernels<T>& product = now.of<T>().product;
+  auto layout = std::make_unique<Layout>(cell, input_, hidden_, product.panel_columns, product.lanes);
+  Buffer<T> forward(layout->forward_size), bias(layout->slot_row());
+  touch();  // from here on nothing throws
+  table_ = &now;
+  cell_ = &cell;
+  layout_ = std::move(layout);
+  forward_ = std::move(forward);
+  bias_ = std::move(bias);
+  backward_ = Buffer<T>();
+}
+
+template <class T>
 void Weights<T>::prepare(bool backward) {
   const FloatScope scope;  // biases are added, whatever the caller rounds like
-  const KernelTable& now = latchwork::kernels();
-  if (table_ != &now) {
-    const CellInfo& cell = *now.of<T>().cells[cell_index_]->info;
-    const ProductKernels<T>& product = now.of<T>().product;
-    auto layout = std::make_unique<Layout>(cell, input_, hidden_, product.panel_columns, product.lanes);
-    Buffer<T> forward(layout->forward_size), bias(layout->slot_row());
-    touch();  // from here on nothing throws
-    table_ = &now;
-    cell_ = &cell;
-    layout_ = std::move(layout);
-    forward_ = std::move(forward);
-    bias_ = std::move(bias);
-    backward_ = Buffer<T>();
-  }
+  lay_out();
   if (!forward_fresh_) pack_forward();
   forward_fresh_ = true;
   if (!backward || backward_fresh_) return;
@@ -213,7 +217,7 @@ void Weights<T>::pack_backward() {
     const BackwardProduct* product;
     Index panel, offset;
   };
-  std::vector<Task> tasks;
+  PoolVector<Task> tasks;
   for (const BackwardProduct& product : layout_->backward) {
     Index offset = product.weights;
     for (Index panel = 0; panel * layout_->panel_columns < product.columns; ++panel) {

@@ -88,6 +88,8 @@ class Weights {
   void touch() { forward_fresh_ = backward_fresh_ = false; }
   // Makes the packs for the ISA in use, if stale; by the team. Not to be called from two threads at once.
   void prepare(bool backward);
+  // Its first part: their layout, and room for the forward ones. Nothing is read of the arrays.
+  void lay_out();
 
   const KernelTable& table() const { return *table_; }
   const CellKernels<T>& kernels() const { return *table_->template of<T>().cells[cell_index_]; }

@@ -57,6 +57,12 @@ class Context:
     def offsets(self) -> NDArray[np.int64] | None: ...
     @property
     def cell(self) -> str: ...
+    @property
+    def kept_bytes(self) -> int: ...
+    @property
+    def plan(self) -> tuple[int, str, int, int]: ...
+    @property
+    def memory(self) -> str: ...
 
 # weights, x, state, lengths, offsets, time_major, reverse, activation, recurrent_activation, return_sequences, mask,
 # hold, align, out, memory
@@ -75,7 +81,7 @@ GivenCall: TypeAlias = tuple[
     bool,
     bool,
     NDArray[Any] | None,
-    str,
+    str | int,
 ]
 # ctx, dy, dstate, need_dx, need_dstate, out
 GivenGradients: TypeAlias = tuple[
@@ -100,6 +106,14 @@ def legal_plans(
 def plan_costs(
     cell: str, float64: bool, batch: int, steps: int, input: int, hidden: int, threads: int
 ) -> list[float]: ...
+def explain_calls(
+    calls: Sequence[tuple[RecurrentWeights, int, int, bool, str]], training: bool
+) -> list[dict[str, Any]]: ...  # weights, batch, steps, sequences, memory
+def pool_size(bytes: int) -> int: ...
+def recurrent_bytes(
+    cell: str, float64: bool, lengths: NDArray[np.integer[Any]], input: int, hidden: int, sequences: bool
+) -> dict[str, tuple[int, int, int]]: ...  # by mode: kept, work space of forward, of backward
+def packed_bytes(cell: str, float64: bool, input: int, hidden: int) -> int: ...
 def force_plan(plan: tuple[int, str, int, int, int, int] | None) -> None: ...
 
 # functions of one number, of two; softmax

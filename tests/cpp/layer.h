@@ -121,7 +121,7 @@ class Runs {
   const Problem& p_;
   const std::vector<T> x_, kernel_, recurrent_, bias_, h0_, c0_, dy_, dh_, dc_;
   Weights<T> weights_;
-  std::vector<std::unique_ptr<RecurrentContext<T>>> contexts_;
+  PoolVector<std::unique_ptr<RecurrentContext<T>>> contexts_;
 };
 
 template <class T>

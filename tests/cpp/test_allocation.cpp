@@ -1,5 +1,6 @@
 // Every allocation fails once, alone and with all that follow: bad_alloc (from C a status), nothing leaks, and what was
-// there before is as it was and gives the same bits.
+// there before is as it was and gives the same bits. And steps that repeat allocate nothing.
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include "latchwork/model.h"
 #include "layers/loss.h"
 #include "layers/random.h"
+#include "layers/recurrent.h"
 #include "layers/statistics.h"
 #include "model/safetensors.h"
 #include "runtime/buffer.h"
@@ -176,6 +178,80 @@ void layers() {
   }
 }
 
+// After some steps that filled the pool, a step asks the system for nothing.
+template <class Step>
+void allocates_nothing(const std::string& name, Step step) {
+  for (int i = 0; i < 4; ++i) step();
+  made = 0;
+  for (int i = 0; i < 20; ++i) step();
+  const long found = made;
+  check(found == 0, name + " allocated " + std::to_string(found) + " times in 20 steps");
+}
+
+void steady_layers() {
+  constexpr std::int64_t B = 64, T = 12, I = 3, H = 40;  // enough for both threads
+  const Bits x = filled(1, B * T * I), dy = filled(2, B * T * H);
+  std::vector<std::int64_t> lengths(B);
+  for (std::size_t b = 0; b < lengths.size(); ++b) lengths[b] = static_cast<std::int64_t>(b * 5) % (T + 1);
+  for (const char* const cell : {"lstm", "gru", "gru_reset_before", "elman", "dense"}) {
+    Layer<float> layer({.cell = cell, .input = I, .hidden = H});
+    Bits y(dy.size()), dx(x.size()), gradients(layer.parameters().size()), last(B * H);
+    LayerGradients<float> g;
+    g.dy = dy.data(), g.dx = dx.data(), g.d_parameters = gradients.data();
+    for (const std::int64_t* const given : {static_cast<const std::int64_t*>(nullptr), std::as_const(lengths).data()}) {
+      const Sequences<const float> sequences{
+          .data = x.data(), .batch = B, .steps = T, .lengths = given, .reversed = given != nullptr};
+      const std::string name = std::string(cell) + (given ? ", lengths" : "");
+      allocates_nothing(name + ": forward", [&] { layer.forward(sequences, y.data()); });
+      allocates_nothing(name + ": last states", [&] { layer.forward(sequences, nullptr, {}, {last.data()}); });
+      allocates_nothing(name + ": training", [&] {
+        layer.changed();
+        layer.backward(layer.record(sequences, y.data()), g);
+      });
+    }
+    Stream<float> stream(layer, B);
+    allocates_nothing(std::string(cell) + ": stream", [&] { stream.step(x.data(), y.data()); });
+  }
+}
+
+// Both directions at once, over masked sequences whose outputs are not the caller's, however records are kept.
+void steady_calls() {
+  constexpr Index B = 64, T = 12, I = 3, H = 40;
+  const Bits x = filled(1, B * T * I), d_last = filled(2, B * H), kernel = filled(3, I * 4 * H),
+             recurrent = filled(4, H * 4 * H);
+  const auto mask = std::make_unique<bool[]>(B * T);
+  for (Index i = 0; i < B * T; ++i) mask[static_cast<std::size_t>(i)] = i % 3 != 0;
+  Weights<float> weights(find_cell("lstm"), I, H, {kernel.data(), recurrent.data(), nullptr});
+  weights.prepare(true);
+  Bits last(2 * B * H), dx(2 * x.size()), d_kernel(2 * kernel.size()), d_recurrent(2 * recurrent.size());
+  for (const Memory memory : {Memory::store, Memory::recompute, Memory::checkpoint}) {
+    std::vector<RecurrentCall<float>> calls(2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      RecurrentCall<float>& call = calls[i];
+      call.weights = &weights;
+      call.arrangement.batch = B, call.arrangement.steps = T;
+      call.arrangement.set_mask(mask.get());
+      call.reversed = i > 0;
+      call.x = x.data();
+      call.final[0] = last.data() + i * B * H;
+      call.memory = memory;
+    }
+    std::array<RecurrentGradients<float>, 2> gradients;
+    allocates_nothing("two calls", [&] {
+      const auto contexts = recurrent_forward<float>(calls, true);
+      for (std::size_t i = 0; i < 2; ++i) {
+        RecurrentGradients<float> g{contexts[i].get()};
+        g.d_final[0] = d_last.data();
+        g.dx = dx.data() + i * x.size();
+        g.d_kernel = d_kernel.data() + i * kernel.size();
+        g.d_recurrent_kernel = d_recurrent.data() + i * recurrent.size();
+        gradients[i] = g;
+      }
+      recurrent_backward<float>(gradients);
+    });
+  }
+}
+
 void functions() {
   constexpr Index n = 50'000;
   const Bits x = filled(1, n);
@@ -299,6 +375,8 @@ int main() {
   using namespace latchwork::test;
   latchwork::set_num_threads(2);
   layers();
+  steady_layers();
+  steady_calls();
   functions();
   team();
   models();

@@ -18,7 +18,7 @@ void order() {
 }
 
 void shares() {
-  for (const std::vector<Index>& lengths : {std::vector<Index>{4, 4, 4, 4, 4}, {5, 1, 0, 3, 2}}) {
+  for (const Indices& lengths : {Indices{4, 4, 4, 4, 4}, {5, 1, 0, 3, 2}}) {
     const Batch batch(lengths);
     for (int members = 1; members <= 8; ++members) {
       const Stretch all = stretches({.members = members}, batch).part[0];
@@ -69,8 +69,7 @@ void maps() {
                        false, false, false, true,  true, false, false};
   Arrangement m{.batch = 3, .steps = 5, .offsets = {}, .lengths = {5, 5, 5}};
   m.set_mask(mask);
-  check(m.lengths == std::vector<Index>{3, 0, 2} && m.real == std::vector<Index>{0, 2, 4, 1, 2},
-        "real steps of a mask");
+  check(m.lengths == Indices{3, 0, 2} && m.real == Indices{0, 2, 4, 1, 2}, "real steps of a mask");
   check(at(m, false, 0, 1) == 4 && at(m, true, 0, 0) == 8 && at(m, false, 2, 1) == 24 && at(m, true, 2, 1) == 22,
         "masked");
 }

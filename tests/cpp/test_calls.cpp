@@ -146,21 +146,21 @@ void interrupted_passes() {
   check(forward && backward, "interrupted where it was asked to be");
 }
 
-std::vector<Plan> chosen(Index batch, Index steps, Index input, Index hidden, int threads, int calls = 2) {
+PoolVector<Plan> chosen(Index batch, Index steps, Index input, Index hidden, int threads, int calls = 2) {
   const Kernels<float>& k = kernels().f32;
   const Layout layout(*k.cells[find_cell("lstm")]->info, input, hidden, k.product.panel_columns, k.product.lanes);
   const std::vector<PlanShape> shapes(static_cast<std::size_t>(calls), {batch, steps, &layout, 4});
   const Choices choices = choose_plans(shapes, threads);
-  std::vector<Plan> plans;
+  PoolVector<Plan> plans;
   for (const Choice& choice : choices.calls)
     if (choices.side_by_side) plans.push_back(choice.plan);
   return plans;
 }
 
 void plans_are_chosen_by_cost() {
-  const std::vector<Plan> two = chosen(32, 50, 64, 64, 2);
+  const PoolVector<Plan> two = chosen(32, 50, 64, 64, 2);
   check(two.size() == 2 && two[0].members == 1 && two[1].members == 1, "two threads: a direction each");
-  const std::vector<Plan> four = chosen(32, 50, 64, 128, 4);
+  const PoolVector<Plan> four = chosen(32, 50, 64, 128, 4);
   check(four.size() == 2 && four[0].members == 2, "four threads: two for each direction");
   check(chosen(32, 50, 64, 64, 1).empty(), "one thread: in turn");
   check(chosen(32, 50, 64, 64, 2, 3).empty(), "more calls than threads: in turn");

@@ -24,7 +24,7 @@ void segments() {
   const CellInfo& lstm = *kernels().f32.cells[find_cell("lstm")]->info;
   const Layout layout(lstm, 8, 32, 32, 16);
   const auto steps = [&](Memory memory, std::size_t B, Index T) {
-    return segment_steps(memory, layout, Batch(std::vector<Index>(B, T)));
+    return segment_steps(memory, layout, Batch(Indices(B, T)));
   };
   check(steps(Memory::store, 64, 1000) == 0, "all records are kept");
   check(steps(Memory::recompute, 64, 1000) == 4, "recompute: a group");

@@ -24,6 +24,7 @@ from latchwork.functional.arrays import (
     even_rows,
     packed_weights,
 )
+from latchwork.memory import as_memory
 from latchwork.ragged import Ragged
 
 
@@ -134,7 +135,7 @@ def _given(call: Call) -> _core.GivenCall:
         call.hold,
         call.align,
         call.out,
-        call.memory,
+        as_memory(call.memory),
     )
 
 

@@ -50,14 +50,17 @@ def lstm(
         out: where y is written (the values of a Ragged); its features must be neighbours, its rows may lie apart.
         memory: what is kept until backward: "store" every gate of every step; "recompute" the states before each group
             of ceil(256 / B) steps, whose gates are made again while they stay in the cache; "checkpoint" the same for
-            the segments that need the least memory in all. The gradients are the same bits.
+            the segments that need the least memory in all. Or a size such as "200MB", "1.5GB" or "64MiB" (KB, MB, GB:
+            powers of 1000; KiB, MiB, GiB: of 1024): the first of these whose kept bytes and work space, beside x, y,
+            their gradients and the weights, are within it. The gradients are the same bits.
 
     Returns:
         y `[B, T, H]` (zeros beyond a length and at masked steps), the state `(h, c)` at the last real step (a sequence
         of no steps passes its initial state through), and the context (None if not training).
 
     Raises:
-        ValueError: an argument has the wrong shape, dtype or value; it is named, nothing was changed.
+        ValueError: an argument has the wrong shape, dtype or value, or `memory` is too little and the least that would
+            do is said; nothing was changed.
 
     >>> one = np.ones((1, 4), np.float32)
     >>> y, (h, c), ctx = lstm(np.ones((1, 3, 1), np.float32), (one, one, None))

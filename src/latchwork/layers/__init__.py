@@ -6,6 +6,7 @@ from latchwork.layers.cell import Cell, GRUCell, LSTMCell, SimpleRNNCell
 from latchwork.layers.dense import Activation, Dense
 from latchwork.layers.dropout import Dropout
 from latchwork.layers.embedding import Embedding
+from latchwork.layers.explanation import CallPlan, Explanation
 from latchwork.layers.gru import GRU
 from latchwork.layers.input import Input
 from latchwork.layers.lstm import LSTM
@@ -23,10 +24,12 @@ __all__ = [
     "RNN",
     "Activation",
     "Bidirectional",
+    "CallPlan",
     "Cell",
     "Dense",
     "Dropout",
     "Embedding",
+    "Explanation",
     "Flatten",
     "GRUCell",
     "Input",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,15 +25,18 @@ from latchwork.layers.arguments import (
     refuse,
     shape_text,
 )
+from latchwork.layers.explain import Explainable
 from latchwork.layers.input import Input
 from latchwork.ragged import Ragged
 
 __all__ = ["Layer", "Variable"]
 
 Batch = NDArray[Any] | Ragged
+# Recurrent layers that run at once, each with the lengths of its sequences.
+Stage: TypeAlias = "list[tuple[Layer, NDArray[Any]]]"
 
 
-class Layer:
+class Layer(Explainable):
     """Parameters and configuration; the data flow through `forward` and `backward` and leave nothing behind.
 
     Args:
@@ -97,6 +100,7 @@ class Layer:
         self.input_shape = None if input_shape is None else as_shape(input_shape, "input_shape", owner)
         self.variables: list[Variable] = []
         self._declared = False
+        self._x_shape: Shape = ()  # of one sample, as it was declared
         self._arena: Arena | None = None
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
         self.number = 0  # its place there
@@ -133,7 +137,7 @@ class Layer:
         """Fix the variables for samples of `input_shape` and take their random streams; values come with the arena."""
         if not self._declared:
             self._declare(input_shape)
-            self._declared = True
+            self._declared, self._x_shape = True, input_shape
 
     def _declare(self, input_shape: Shape) -> None:
         """Set `variables`; for layers that have any."""
@@ -158,6 +162,14 @@ class Layer:
 
     def _remember(self, memory: str) -> None:
         """What the recurrent layers in it keep until backward from now on; see `lw.functional.lstm`."""
+
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        """The recurrent calls it makes of x [B, *x_shape] with sequences of `lengths`, in the order they run."""
+        return []
+
+    def _call_bytes(self, lengths: NDArray[Any]) -> dict[str, tuple[int, int, int]]:
+        """Of a recurrent layer: see `_core.recurrent_bytes`."""
+        raise NotImplementedError
 
     def touch(self) -> None:
         """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""

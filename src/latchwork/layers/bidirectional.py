@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core
 from latchwork.layers.arguments import Shape, as_array
-from latchwork.layers.base import Batch, fixed
+from latchwork.layers.base import Batch, Stage, fixed
 from latchwork.layers.dense import like, values_of
 from latchwork.layers.flow import Advancing, Retreating, side_by_side
 from latchwork.layers.recurrent import Recurrent
@@ -110,9 +111,17 @@ class Bidirectional(SequenceLayer, Wrapper):
     def python_loop(self) -> bool:
         return any(layer.python_loop for layer in (self.forward_layer, self.backward_layer))
 
+    def _levels(self) -> list[list[Any]]:
+        both: Iterator[Any] = zip_longest(self.forward_layer._levels(), self.backward_layer._levels(), fillvalue=[])
+        return [[*ahead, *back] for ahead, back in both]
+
     def y_shape(self, x_shape: Shape) -> Shape:
         self.backward_layer.y_shape(x_shape)
         return (*self.forward_layer.y_shape(x_shape)[:-1], self.units)
+
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        ways = (layer._stages(x_shape, lengths) for layer in (self.forward_layer, self.backward_layer))
+        return [ahead + back for ahead, back in zip_longest(*ways, fillvalue=[])]
 
     # ---- running ------------------------------------------------------------------------------------------------
 

@@ -119,6 +119,13 @@ class Dense(Layer):
         )
         self._gradients = (self.variables[0].gradient, None if bias is None else bias.gradient)
 
+    def _levels(self) -> list[list[Any]]:
+        return [[self]]
+
+    def _asked_call(self, batch: int, steps: int, memory: str) -> tuple[Any, ...]:
+        """What `_core.explain_calls` takes: the middle axes are steps, and no record is kept."""
+        return self._weights, batch, steps, True, "store"
+
     def touch(self) -> None:
         if self._arena is not None:
             self._weights.touch()

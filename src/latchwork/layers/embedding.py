@@ -115,6 +115,9 @@ class Embedding(Layer):
             values[..., 0] if values.ndim > 2 - isinstance(x, Ragged) and values.shape[-1] == 1 else values
         )
 
+    def _sample(self, shape: Any) -> NDArray[Any]:
+        return np.full(shape, min(1, self.input_dim - 1), np.int64)
+
     def compute_mask(self, x: Any, mask: Any) -> Any:
         return self._numbers(x) != 0 if self.mask_zero else None
 

@@ -12,7 +12,7 @@ from latchwork.data.series import as_count
 from latchwork.functional.arrays import even_rows
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
-from latchwork.layers.base import Layer, drawn, last_size
+from latchwork.layers.base import Layer, Stage, drawn, last_size
 from latchwork.layers.dense import activation_name, like, values_of
 from latchwork.layers.flow import Advancing, Retreating
 from latchwork.layers.masking import as_mask, silent_rows, zeroed
@@ -117,6 +117,14 @@ class Recurrent(SequenceLayer):
     def _remember(self, memory: str) -> None:
         self._options["memory"] = memory
 
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        return [[(self, lengths)]]
+
+    def _call_bytes(self, lengths: NDArray[Any]) -> dict[str, tuple[int, int, int]]:
+        features, _ = self.variables[0].shape
+        float64 = self.dtype == np.float64
+        return _core.recurrent_bytes(self._cell(), float64, lengths, features, self.units, self.return_sequences)
+
     def _half(self, name: str, align: bool) -> Any:
         """A new layer of this configuration for Bidirectional; align: it reads backwards, and each output lies where
         its input does. As in Keras, sequences have 0 at masked steps."""
@@ -140,6 +148,13 @@ class Recurrent(SequenceLayer):
     def _bias(self) -> tuple[tuple[int, ...], Initializer]:
         """Shape and initializer of the bias."""
         return (self.gates * self.units,), drawn(self._bias_initializer)
+
+    def _levels(self) -> list[list[Any]]:
+        return [[self]]
+
+    def _asked_call(self, batch: int, steps: int, memory: str) -> tuple[Any, ...]:
+        """What `_core.explain_calls` takes."""
+        return self._weights, batch, steps, self.return_sequences, memory
 
     def _cell(self) -> str:
         return self.cell

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, as_dtype, shape_text
-from latchwork.layers.base import Batch, Layer
+from latchwork.layers.base import Batch, Layer, Stage
 from latchwork.layers.dense import like, values_of
+from latchwork.layers.explain import Asked
+from latchwork.layers.explanation import Explanation
 from latchwork.ragged import Ragged
 
 
@@ -106,6 +110,11 @@ class TimeDistributed(Wrapper):
     def inner_shape(self, x_shape: Shape) -> Shape:
         return x_shape[1:]
 
+    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
+        if len(x_shape) < 3 or None in x_shape:
+            return []
+        return self.layer._stages(x_shape[1:], np.full(sum(lengths.tolist()), x_shape[1]))
+
     def y_shape(self, x_shape: Shape) -> Shape:
         if len(x_shape) < 2:
             raise ValueError(f"{self.name}: x must be (B, T, ...), got {shape_text(x_shape)}")
@@ -118,6 +127,16 @@ class TimeDistributed(Wrapper):
     @usual_floats
     def read(self, x: Any, dtype: np.dtype[Any]) -> Batch:
         return self.layer.read(x, dtype)
+
+    def _explain(self, x_shape: Shape, asked: Asked) -> Explanation:
+        rows = replace(asked, batch_size=asked.batch_size * (x_shape[0] or 0))
+        inner = self.layer._explain(x_shape[1:], rows)
+        return asked.answer(
+            self, self.name, self.label, x_shape, note="every step is a row of the layer in it", parts=(inner,)
+        )
+
+    def _sample(self, shape: Any) -> NDArray[Any]:
+        return self.layer._sample(shape)
 
     def forward(self, x: Any, *, mask: Any = None, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self.read(x, self.dtype)

@@ -46,6 +46,13 @@ class Carried:
         self._held.update(self._next)
         self._next.clear()
 
+    def held(self) -> dict[int, States]:
+        """What is carried on now, for `put_back`."""
+        return dict(self._held)
+
+    def put_back(self, held: dict[int, States]) -> None:
+        self._held, self._next = held, {}
+
     def reset(self, mask: Any = None, layer: int | None = None) -> None:
         """Zero all rows, or those where mask (bool, one for each carried row) is True; of one layer or of all."""
         layers = [number for number in self._held if layer in (None, number)]

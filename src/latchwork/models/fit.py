@@ -10,6 +10,7 @@ from latchwork.callbacks import CallbackList, History
 from latchwork.data import permutation
 from latchwork.models.batches import Batches, Rows
 from latchwork.models.figures import Figures, NonFiniteError
+from latchwork.models.memory import MemoryPlan
 from latchwork.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Fit:
     ranges: tuple[tuple[int, int, str], ...]
     shuffle: bool
     on_nonfinite: str
-    memory: str
+    memory: MemoryPlan
     hooks: CallbackList
     history: History
     progress: Progress
@@ -50,8 +51,7 @@ class Fit:
         hooks.attach()
         hooks.call("on_train_begin")
         logs: dict[str, float] = {}
-        for layer in model.layers:
-            layer._remember(self.memory)
+        self.memory.apply(model.layers)
         try:
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch)
@@ -64,8 +64,7 @@ class Fit:
             self.progress.abort()
             raise
         finally:
-            for layer in model.layers:
-                layer._remember("store")
+            MemoryPlan("store", []).apply(model.layers)
         hooks.call("on_train_end", logs)
 
     def _epoch(self, epoch: int, epochs: int, shuffle_number: int) -> dict[str, float]:

@@ -101,6 +101,7 @@ class Sequential(Trainer):
         self._input, layer.name, layer.number, layer._model = shape, name, len(self.layers), weakref.ref(self)
         self.layers.append(layer)
         self._arena = self._compiled = None
+        self._rates.clear()
         self._carried.reset()
         if before is not None:  # the seed in force now decides the weights
             layer.declare(before)

@@ -13,11 +13,13 @@ from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import refuse
 from latchwork.layers.dense import values_of
+from latchwork.memory import as_memory
 from latchwork.models.batches import Batches, Rows, as_target, split_rows
 from latchwork.models.compiled import Compiled, named_metrics
+from latchwork.models.explaining import Explaining
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
-from latchwork.models.passes import Passes
+from latchwork.models.memory import memory_plan
 from latchwork.models.use import Use, alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
@@ -27,10 +29,9 @@ BATCH_SIZE = 32  # Keras' default, for training
 # For what no figure depends on; 32 rows at a time were 25 % slower over 4096 x 32 steps of LSTM(50).
 ROWS_AT_ONCE = 256
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
-MEMORY = ("store", "recompute", "checkpoint")
 
 
-class Trainer(Passes):
+class Trainer(Explaining):
     """Training for a model that has `layers` and knows what `Passes` asks of it.
 
     Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
@@ -68,6 +69,7 @@ class Trainer(Passes):
         }
         refuse("compile", others, unbuilt, ("optimizer", "loss", "metrics"))
         found = None if loss is None else losses.get(loss)
+        self._rates.clear()
         self._compiled = Compiled(optimizers.get(optimizer), found, named_metrics(metrics))
 
     @property
@@ -118,14 +120,18 @@ class Trainer(Passes):
                 those before the batch.
             memory: What recurrent layers keep of a batch until its backward pass: "store" every gate of every step,
                 "recompute" or "checkpoint" only some states, from which the rest is made again: a fraction of the
-                memory for making it twice, the same weights to the bit. A cell of your own keeps what its
-                `forward` returns. See `lw.functional.lstm`.
+                memory for making it twice, the same weights to the bit; or a size such as "200MB", "1.5GB" or "64MiB",
+                within which the recurrent layers keep what makes them fastest: "store" all of them, and while that is
+                too much the layer that saves most goes on to "recompute", then "checkpoint". It covers what they keep
+                of the largest batch and their work space, not the layers' x, y and weights, nor a cell of your own,
+                which keeps what its `forward` returns. See `lw.functional.lstm`.
 
         Returns:
             The `History`: `history.history["loss"]` has the mean over the samples of each epoch, in training.
 
         Raises:
-            ValueError: An argument has the wrong shape, dtype or value, or no loss was compiled.
+            ValueError: An argument has the wrong shape, dtype or value, no loss was compiled, or `memory` is too little
+                (then it says how much would do).
             FloatingPointError: See on_nonfinite; it names the epoch and the batch.
         """
         unbuilt = {
@@ -140,7 +146,7 @@ class Trainer(Passes):
         batch_size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
         epochs, initial_epoch = as_count(epochs, "epochs", 0), as_count(initial_epoch, "initial_epoch", 0)
         on_nonfinite = resolve("on_nonfinite", on_nonfinite, ON_NONFINITE)
-        memory = resolve("memory", memory, MEMORY)
+        as_memory(memory)
         if not isinstance(shuffle, bool):
             raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
         x, y = self._pair(x, y, "fit")
@@ -163,15 +169,17 @@ class Trainer(Passes):
             on_nonfinite = "stop"
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
         size = self._rows_at_once(validation_batch_size, "validation_batch_size")
+        arena = self._built(x)
+        plan = memory_plan(memory, self.layers, batches.x, batch_size)
         Fit(
             model=self,
             batches=batches,
             validation=None if held_out is None else Validation(*held_out, size),
             figures=figures,
-            ranges=compiled.begin(self._built(x)),
+            ranges=compiled.begin(arena),
             shuffle=shuffle,
             on_nonfinite=on_nonfinite,
-            memory=memory,
+            memory=plan,
             hooks=hooks,
             history=history,
             progress=Progress(level, batches.count),
