@@ -1,6 +1,7 @@
 """Settings of the whole suite. What needs a peer or a build directory is collected only where there is one."""
 
 import shutil
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def _same_processor_after_as_before():
     yield
     _core.use_isa(before[0])
     _core.set_num_threads(before[1])
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also where a shell runs the suite in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from latchwork import _core
 from latchwork import functional as F
 from problems import answer, assert_bits, assert_same_bits, problem, using
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 SEEN_WITHIN = 0.2  # seconds
 ONE = problem("lstm", 64, 30, 16, 64)
 

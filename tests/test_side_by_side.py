@@ -174,6 +174,7 @@ def test_from_several_threads():
     assert not failures, failures[0]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c():
     group = [problem("lstm", 32, 40, 16, 64), problem("lstm", 32, 40, 16, 64, reverse=True, seed=1)]
     wanted = alone(group)
