@@ -69,7 +69,8 @@ def test_bytes(stack, threads):
             trained = in_use_at_most(lambda: net.fit(x, y, **options))  # noqa: B023
             predicted = in_use_at_most(lambda: net.predict(x, batch_size=batch))  # noqa: B023
             assert 0.85 <= found.training_bytes / trained <= 1.15, (batch, steps, memory)
-            assert 0.85 <= found.predict_bytes / predicted <= 1.15, (batch, steps, memory)
+            # Results of less than 16 KB are in numpy's own memory, which the pool does not count.
+            assert 0.85 * predicted <= found.predict_bytes <= 1.15 * predicted + 16384, (batch, steps, memory)
             assert 0 < found.kept_bytes <= found.training_bytes
 
 

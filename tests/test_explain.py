@@ -63,7 +63,7 @@ def watched(monkeypatch):
 
 
 def plan_of(call):
-    return call.members, call.split, call.strip_rows, call.hoist_steps
+    return call.members, call.split, call.strip_rows, call.hoist_steps, call.few_rows
 
 
 @pytest.mark.parametrize("isa", _core.supported_isas())
@@ -77,7 +77,7 @@ def test_the_plan_is_the_one_that_runs(layer, threads, isa, watched):
             watched.clear()
             layer.forward(np.ones((batch, steps, 6), np.float32))
             assert [[plan_of(call) for call in calls] for calls in found.levels] == [
-                [ctx.plan for ctx in group] for group in watched
+                [ctx.plan[:5] for ctx in group] for group in watched
             ]
             assert (found.isa, found.threads <= threads) == (isa, True)
 
@@ -142,9 +142,9 @@ def test_side_by_side():
 
 
 def test_a_forced_plan_is_told():
-    with forced((1, "rows", 5, 3)):
+    with forced((1, "rows", 5, 3, 0, 0)):
         [[call]] = built(LSTM(8)).explain(4, 10, measure=False).levels
-    assert plan_of(call) == (1, "rows", 5, 3)
+    assert plan_of(call) == (1, "rows", 5, 3, 0)
     assert "forced" in call.why["threads"]
 
 

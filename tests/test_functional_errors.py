@@ -70,6 +70,29 @@ def test_shape_of_parameters(name, argument, change):
     refuses(name, argument, **{argument: np.ascontiguousarray(change(CALLS[name][2][position]))})
 
 
+@each_call
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("reverse", np.ones((2, 3)), "reverse must be True or False, got float64 of shape (2, 3)"),
+        ("activation", 4, "activation must be a name or None, got int"),
+        ("out", [1.0], "out must be a numpy array or None, got list"),
+    ],
+)
+def test_types_of_options(name, argument, value, expected):
+    """One short line, whatever was given and however much of it."""
+    function, backward, parameters, _ = CALLS[name]
+    with pytest.raises(TypeError) as raised:
+        function(array(B, T, I), parameters, **{argument: value})
+    assert str(raised.value) == expected
+    y, _, ctx = function(array(B, T, I), parameters)
+    with pytest.raises(TypeError, match="^need_dx must be True or False, got str$"):
+        backward(ctx, y, need_dx="no")
+    with pytest.raises(TypeError, match="^out must be a sequence of numpy arrays or None, or None, got tuple$"):
+        backward(ctx, y, out=(3, None, None))
+    backward(ctx, y)
+
+
 def test_gru_biases():
     refuses("gru", "bias", "(2, 15)", bias=array(3 * H))
     refuses("gru", "bias", "(15,)", bias=array(2, 3 * H), reset_after=False)

@@ -145,7 +145,7 @@ def test_calls_that_add_to_one_array_run_in_turn():
     with using(threads=1):
         wanted = total(at_once=False)
     for threads in THREADS:
-        with using(threads=threads), forced((1, "rows", 32, 0)):
+        with using(threads=threads), forced((1, "rows", 32, 0, 0, 0)):
             for _ in range(10):
                 for ours, theirs in zip(total(at_once=True), wanted, strict=True):
                     assert_bits(ours, theirs)

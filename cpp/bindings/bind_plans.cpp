@@ -8,6 +8,7 @@
 #include "bindings/compute.h"
 #include "bindings/recurrent_weights.h"
 #include "bindings/sequences.h"
+#include "cpu/float_env.h"
 #include "layers/recurrent_bytes.h"
 #include "runtime/thread_team.h"
 
@@ -66,6 +67,7 @@ Weights<T> laid_out(const std::string& cell, Index input, Index hidden) {
 
 template <class T>
 py::dict bytes_of_call(const std::string& cell, const Indices& lengths, Index input, Index hidden, bool sequences) {
+  const FloatScope scope;  // segments are chosen by a root
   for (const Index length : lengths) require_within(length, 0, kMostSteps, "lengths");
   const Weights<T> weights = laid_out<T>(cell, input, hidden);
   const Batch batch(lengths);
@@ -214,7 +216,7 @@ void bind_plans(py::module_& m) {
         require_within(hoist_steps, 0, kMostRows, "plan: hoist_steps");
         require_within(few_rows, 0, kMostRows, "plan: few_rows");
         require_within(few_hoist_steps, 0, kMostRows, "plan: few_hoist_steps");
-        forced = Plan{members, split == "rows" ? Split::rows : Split::units, strip_rows, hoist_steps, few_rows,
+        forced = Plan{members,        split == "rows" ? Split::rows : Split::units, strip_rows, hoist_steps, few_rows,
                       few_hoist_steps};
       },
       py::arg("plan"), "For tests: every later call uses this plan; None: the library chooses again.");

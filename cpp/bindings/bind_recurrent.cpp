@@ -27,6 +27,19 @@ Activation activation_of(const std::string& name, const char* argument) {
   throw Error(std::string(argument) + " must be one of " + known + ", got '" + name + "'");
 }
 
+// pybind11's own conversion of a list writes all of its numbers into the error, thousands of calls if need be.
+template <class Given>
+std::vector<Given> each_as(const py::list& calls) {
+  std::vector<Given> given;
+  given.reserve(calls.size());
+  for (const py::handle call : calls) try {
+      given.push_back(py::cast<Given>(call));
+    } catch (const py::cast_error&) {
+      throw py::type_error("an argument of call " + std::to_string(given.size()) + " is of a type that it cannot have");
+    }
+  return given;
+}
+
 // A call as Python gives it: the fields of functional's `Call`.
 using GivenCall =
     std::tuple<RecurrentWeights*, py::array, Arrays, py::object, py::object, bool, bool, std::string, std::string, bool,
@@ -287,14 +300,16 @@ void bind_recurrent(py::module_& m) {
 
   m.def(
       "recurrent_forward",
-      [](std::vector<GivenCall> calls, bool training) {
+      [](const py::list& list, bool training) {
+        auto calls = each_as<GivenCall>(list);
         const RecurrentWeights* const first = calls.empty() ? nullptr : std::get<0>(calls.front());
         return first && first->holds_double() ? forward<double>(calls, training) : forward<float>(calls, training);
       },
       py::arg("calls"), py::arg("training"));
   m.def(
       "recurrent_backward",
-      [](const std::vector<GivenGradients>& calls) {
+      [](const py::list& list) {
+        const auto calls = each_as<GivenGradients>(list);
         const std::deque<Context::Use> uses = taken(calls);
         const bool is_double = !calls.empty() && std::get<0>(calls.front())->weights().holds_double();
         return is_double ? backward<double>(calls) : backward<float>(calls);

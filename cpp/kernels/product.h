@@ -38,8 +38,8 @@ struct ProductArgs {
   const T* const* operand = nullptr;  // [rows] of the segments that name none
 };
 
-// out[r][c] += sum over k: a[k][r] * b[k][c], group by group: a group's sum is one FMA chain from zero, k ascending, then
-// one addition. Parameter gradients accumulate: this is where.
+// out[r][c] += sum over k: a[k][r] * b[k][c], group by group: a group's sum is one FMA chain from zero, k ascending,
+// then one addition. Parameter gradients accumulate: this is where.
 template <class T>
 struct OuterArgs {
   const Index* counts;  // [groups] K of each

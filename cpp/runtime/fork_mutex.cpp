@@ -25,17 +25,17 @@ void go_on() noexcept {
   forks.unlock();
 }
 
-bool register_handlers() noexcept {
+// When the library is loaded: a fork in the middle of a thread's first lock would leave the child waiting for that
+// thread to be done with it.
+[[maybe_unused]] const bool registered = [] {
   pool_trim();  // handlers run in the reverse order: the pool's comes after this, as holders take memory from it
   pthread_atfork(wait_for_holders, go_on, go_on);
   return true;
-}
+}();
 
 }  // namespace
 
 void ForkMutex::lock() noexcept {
-  static const bool registered = register_handlers();
-  static_cast<void>(registered);
   for (holders.fetch_add(1); forking.load(); holders.fetch_add(1)) {
     holders.fetch_sub(1);
     spin_until([] { return !forking.load(); });

@@ -13,7 +13,7 @@ constexpr double kBarrierCost = 15e3;  // one barrier: 0.15-0.3 us
 // forward, two members: 73 ms by rows, 64 by units; at 8 MB (LSTM(512)) no difference.
 constexpr std::size_t kStreamBytes = 16u << 20;
 constexpr double kStreamCost = 1.15;
-constexpr std::size_t kHoistBytes = 256 * 1024;  // of a hoisted product: a quarter of a 1 MB L2, or more where ...
+constexpr std::size_t kHoistBytes = 256 * 1024;    // of a hoisted product: a quarter of a 1 MB L2, or more where ...
 constexpr std::size_t kMostHoistBytes = 4u << 20;  // ... that is little beside the weights it saves: an eighth of them
 
 // One row's step.
@@ -42,7 +42,8 @@ double tall_rows(Index rows) {
 Index few_rows(const PlanShape& s, int members) {
   const double row = row_cost(s), barriers = kBarrierCost * static_cast<double>(s.layout->cell->phases);
   Index rows = 0;
-  while (rows < s.batch && tall_rows(rows + 1) * row / members + barriers < tall_rows(ceil_div(rows + 1, members)) * row)
+  while (rows < s.batch &&
+         tall_rows(rows + 1) * row / members + barriers < tall_rows(ceil_div(rows + 1, members)) * row)
     ++rows;
   return rows;
 }

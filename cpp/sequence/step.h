@@ -1,6 +1,6 @@
-// One cell, one step at a time: for streams. After it is made, nothing is allocated or locked; on the calling thread, or
-// by the team where a step is long, follows the one before closely and the team is free.
-// I input, H hidden. The bits are those of forward.cpp's loop.
+// One cell, one step at a time: for streams. After it is made, nothing is allocated or locked; on the calling thread,
+// or by the team where a step is long, follows the one before closely and the team is free. I input, H hidden. The bits
+// are those of forward.cpp's loop.
 #pragma once
 
 #include <chrono>
@@ -40,7 +40,7 @@ class CellStep {
 
   std::shared_ptr<const Weights<T>> weights_;
   StepPass<T> whole_;
-  std::deque<StepPass<T>> shares_;                  // of each member; none: a step is too short to share
+  std::deque<StepPass<T>> shares_;                    // of each member; none: a step is too short to share
   std::chrono::steady_clock::time_point ended_ = {};  // the last step
   int parity_ = 0;          // which of the two h is the last output: blocks read all of it while others are written
   Buffer<T> h_[2];          // [rows][H]

@@ -94,7 +94,8 @@ void Sweep<T>::point_rows(Index t, Index rows, Index k) {
   }
 }
 
-// Operand rows of a block are shared in two stretches, whoever computed them: packed ones are shorter than a cache line.
+// Operand rows of a block are shared in two stretches, whoever computed them: packed ones are shorter than a cache
+// line.
 template <class T>
 void Sweep<T>::pack_operands(Index begin, Index end) {
   const Index all = batch_.first_record(end) - batch_.first_record(begin);

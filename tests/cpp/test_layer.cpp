@@ -4,8 +4,8 @@
 #include <cfenv>
 
 #include "latchwork/error.h"
-#include "runtime/thread_team.h"
 #include "layer.h"
+#include "runtime/thread_team.h"
 
 namespace latchwork::test {
 namespace {

@@ -75,8 +75,9 @@ void outers(const std::string& where) {
         const auto a = values<T>(5, count * tile, 1), b = values<T>(6, count * panel, 1),
                    start = values<T>(8, rows * stride, 1);
         std::vector<T> out = start, expected = start, sums(start.begin(), start.begin() + stride), expected_sums = sums;
-        const OuterArgs<T> args{counts.data(), static_cast<Index>(counts.size()), rows, columns, a.data(), b.data(),
-                                panel,         out.data(),                        stride};
+        const OuterArgs<T> args{
+            counts.data(), static_cast<Index>(counts.size()), rows, columns, a.data(), b.data(), panel, out.data(),
+            stride};
         k.outer(args);
         OuterArgs<T> bias = args;
         bias.out = sums.data();

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -85,6 +85,28 @@ class Call(Shown):
 
 Result: TypeAlias = tuple[Sequences, State, Context | None]
 
+_FLAG = (lambda value: isinstance(value, (bool, np.bool_)), "True or False")
+_NAME = (lambda value: value is None or isinstance(value, str), "a name or None")
+_ARRAY = (lambda value: value is None or isinstance(value, np.ndarray), "a numpy array or None")
+_ARRAYS = (
+    lambda value: value is None or all(_ARRAY[0](a) for a in value),
+    "a sequence of numpy arrays or None, or None",
+)
+_TYPES = {
+    **dict.fromkeys(("time_major", "reverse", "return_sequences", "hold", "align"), _FLAG),
+    **dict.fromkeys(("activation", "recurrent_activation"), _NAME),
+    "out": _ARRAY,
+}
+_BACKWARD_TYPES = {"need_dx": _FLAG, "out": _ARRAYS}
+
+
+def _check_types(calls: Sequence[Any], types: dict[str, tuple[Callable[[Any], bool], str]]) -> None:
+    """Names the first argument that the core could not take: looked for only where there is one."""
+    for call in calls:
+        for name, (is_one, expected) in types.items():
+            if not is_one(value := getattr(call, name)):
+                raise TypeError(f"{name} must be {expected}, got {describe(value)}")
+
 
 def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     """Runs independent calls, of one dtype: on several threads side by side where that is faster, else in turn.
@@ -106,7 +128,11 @@ def forward(calls: Sequence[Call], *, training: bool = True) -> list[Result]:
     >>> bool((there[0] == back[0]).all())
     True
     """
-    found: list[Any] = _core.recurrent_forward([_given(call) for call in calls], training)
+    try:
+        found: list[Any] = _core.recurrent_forward([_given(call) for call in calls], training)
+    except TypeError:
+        _check_types(calls, _TYPES)
+        raise
     for i, call in enumerate(calls):
         if isinstance(call.x, Ragged) and call.return_sequences:
             y, state, ctx = found[i]
@@ -177,7 +203,11 @@ def backward(calls: Sequence[BackwardCall]) -> list[Gradients]:
     >>> [g.kernel.shape for g in backward([BackwardCall(ctx, np.ones_like(y)) for y, _, ctx in results])]
     [(1, 4), (1, 4)]
     """
-    found = _core.recurrent_backward([_given_backward(call) for call in calls])
+    try:
+        found = _core.recurrent_backward([_given_backward(call) for call in calls])
+    except TypeError:
+        _check_types(calls, _BACKWARD_TYPES)
+        raise
     gradients = [Gradients(*arrays) for arrays in found]
     for i, call in enumerate(calls):
         dx, ctx = found[i][0], call.ctx

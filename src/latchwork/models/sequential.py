@@ -304,8 +304,8 @@ class Sequential(Trainer):
 
         For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards, cells
         of your own, nor Flatten of a whole sequence. In a session every recurrent layer carries its states on, stateful
-        or not. Its weights are those of now. At most `threads` share a step; None: `lw.num_threads()`. Raises ValueError
-        naming the layer that cannot step.
+        or not. Its weights are those of now. At most `threads` share a step; None: `lw.num_threads()`. Raises
+        ValueError naming the layer that cannot step.
 
         >>> import numpy as np
         >>> from latchwork.layers import LSTM, Dense

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Session:
     """`n` streams that a model reads step by step, and the states they carry: what `model.session(n)` returns.
 
-    The core runs it without allocating: `step` costs a microsecond or two beyond its products. Steps that take some 10 us
-    or more (LSTM(256), not LSTM(128)) are shared by threads where they follow each other closely, within 40 us.
+    The core runs it without allocating: `step` costs a microsecond or two beyond its products. Steps of some 10 us or
+    more (LSTM(256), not LSTM(128)) are shared by threads where they follow each other closely, within 40 us.
     Its weights are those of the model when it was made; later training does not reach it. Bits are those of `predict`.
     For one thread at a time. Arrays have the model's dtype, float32 or float64; what is given is cast to it.
 
