@@ -115,7 +115,8 @@ def test_words_agree_with_numbers():
         assert call.why["input"].startswith("hoisted") == (call.hoist_steps > 0) == (rows < 4 and steps > 1)
         assert ("more than" in call.why["strip"]) == (call.strip_rows > 32)
         seen |= {(call.members, call.split), call.hoist_steps > 0, call.strip_rows}
-    assert {(1, "rows"), (2, "rows"), (2, "units"), True, False, 32, 128} <= seen
+    high = set() if _core.isa() == "portable" else {128}  # its panels are narrow
+    assert {(1, "rows"), (2, "rows"), (2, "units"), True, False, 32} | high <= seen
 
 
 def test_products():

@@ -130,18 +130,13 @@ void shared_streams() {
     const auto x = as<float>(p.x);
     const Layer<float> layer = layer_of<float>(cell, p);
     Stream<float> alone(layer, 3), shared(layer, 3, 2);
-    std::vector<float> expected(3 * 289), found(3 * 289);
-    for (std::size_t t = 0; t < 12; ++t) {
-      const float* const row = x.data() + t % 6 * 3 * 301;
-      alone.step(row, expected.data());
-      if (t < 8) {
-        shared.step(row, found.data());
-      } else {
-        const Team taken(2);
-        shared.step(row, found.data());
-      }
-      check(same_bits(found, expected), "a shared step of " + cell);
-    }
+    std::vector<std::vector<float>> expected(12, std::vector<float>(3 * 289)), found = expected;
+    const auto row = [&](std::size_t t) { return x.data() + t % 6 * 3 * 301; };
+    for (std::size_t t = 0; t < 12; ++t) alone.step(row(t), expected[t].data());
+    for (std::size_t t = 0; t < 8; ++t) shared.step(row(t), found[t].data());
+    const Team taken(2);
+    for (std::size_t t = 8; t < 12; ++t) shared.step(row(t), found[t].data());
+    for (std::size_t t = 0; t < 12; ++t) check(same_bits(found[t], expected[t]), "a shared step of " + cell);
   }
 }
 
