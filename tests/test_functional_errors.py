@@ -86,9 +86,9 @@ def test_types_of_options(name, argument, value, expected):
         function(array(B, T, I), parameters, **{argument: value})
     assert str(raised.value) == expected
     y, _, ctx = function(array(B, T, I), parameters)
-    with pytest.raises(TypeError, match="^need_dx must be True or False, got str$"):
+    with pytest.raises(TypeError, match=r"^need_dx must be True or False, got str$"):
         backward(ctx, y, need_dx="no")
-    with pytest.raises(TypeError, match="^out must be a sequence of numpy arrays or None, or None, got tuple$"):
+    with pytest.raises(TypeError, match=r"^out must be a sequence of numpy arrays or None, or None, got tuple$"):
         backward(ctx, y, out=(3, None, None))
     backward(ctx, y)
 
