@@ -60,7 +60,7 @@ class Estimate:
     measured: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        size = size_text(self.batch_size, self.steps)
+        size = shape_text(self.batch_size, self.steps)
         lines = [
             f"{size}, memory={self.memory!r}, {self.isa}, {count_text(self.threads, 'thread')}",
             f"  training step  {bytes_text(self.training_bytes)}, of which {bytes_text(self.kept_bytes)} wait for "
@@ -73,7 +73,7 @@ class Estimate:
     __repr__ = __str__
 
 
-def size_text(rows: int, steps: int | None) -> str:
+def shape_text(rows: int, steps: int | None) -> str:
     return count_text(rows, "row") + ("" if steps is None else f" x {count_text(steps, 'step')}")
 
 

@@ -19,7 +19,7 @@ from latchwork.models.estimate import (
     Rate,
     Stage,
     predict_peak,
-    size_text,
+    shape_text,
     stages,
     timed,
     training_peak,
@@ -182,7 +182,7 @@ class Explaining(Passes):
         if rate is None or not (rate.steps == steps or (rate.ns >= LONG_ENOUGH and (rate.steps or 0) < (steps or 0))):
             fixed = any(layer.fixes_steps for layer in self.layers)
             rate = self._rates[key] = timed(lambda few: ready((few, *shape[1:]) if few else shape, asked), steps, fixed)
-        text = f"a {what} of {size_text(asked.batch_size, rate.steps)} took {rate.ns / 1e6:,.3f} ms"
+        text = f"a {what} of {shape_text(asked.batch_size, rate.steps)} took {rate.ns / 1e6:,.3f} ms"
         if rate.steps == steps:
             return rate.ns, text
         assert rate.steps is not None
