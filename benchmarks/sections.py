@@ -112,14 +112,15 @@ def avx2(run: Run, _: str) -> list[dict]:
 def ragged(run: Run, isa: str) -> list[dict]:
     """Ragged training beside the same padded, and torch's packed sequences."""
     workers = run.start([OWN, TORCH])
+    [other] = padding = run.start([OWN])  # a program has its batches ragged or padded, not both in turn
 
     def calls_of(row: Row) -> dict[str, Call]:
         calls = prepare(workers, row, run.threads)
-        calls[PADDED] = Call(workers[0], workers[0].layer(row.padded(), run.threads), run.threads)
+        calls[PADDED] = Call(other, other.layer(row.padded(), run.threads), run.threads)
         return calls
 
-    records = _each_row(run, isa, run.rows(rows.ragged()), workers, calls_of)
-    run.stop(workers)
+    records = _each_row(run, isa, run.rows(rows.ragged()), workers + padding, calls_of)
+    run.stop(workers + padding)
     return records
 
 

@@ -39,16 +39,17 @@ struct Pool {
   struct Block {
     void* memory;
     std::size_t bytes;
+    std::size_t asked = 0;  // while it is used
   };
   struct Small {
     Small* next;
   };
   std::mutex mutex;
-  std::array<Small*, 65> small = {};  // idle ones, by their size
-  std::vector<Block> idle, used;      // large ones; idle: the oldest first
-  std::size_t idle_bytes = 0, used_bytes = 0;
-  std::size_t most_used = 0;  // since the last trim: what may be kept
-  std::size_t peak = 0;       // since it was reset
+  std::array<Small*, 65> small = {};           // idle ones, by their size
+  std::vector<Block> idle, used;               // large ones; idle: the oldest first
+  std::size_t idle_bytes = 0, used_bytes = 0;  // used: as asked for
+  std::size_t most_used = 0;                   // since the last trim: what may be kept
+  std::size_t peak = 0;                        // since it was reset
   std::size_t fresh = 0;
 
   void count(std::size_t bytes) noexcept {
@@ -68,21 +69,22 @@ struct Pool {
     return taken;
   }
 
-  // The idle block that fits best, at most an eighth larger than it must be.
+  // The idle block that fits best, at most twice as large as it must be: batches of ragged sequences differ from step
+  // to step, and fresh pages would cost more than their arithmetic.
   void* take_large(std::size_t bytes) {
     idle.reserve(idle.size() + used.size() + 64);  // so that a release never allocates
     used.reserve(used.size() + 64);
     std::size_t best = idle.size();
     for (std::size_t i = idle.size(); i-- > 0;)
-      if (idle[i].bytes >= bytes && idle[i].bytes - bytes <= bytes / 8 &&
+      if (idle[i].bytes >= bytes && idle[i].bytes - bytes <= bytes &&
           (best == idle.size() || idle[i].bytes < idle[best].bytes))
         best = i;
     if (best == idle.size()) return nullptr;
-    const Block taken = idle[best];
+    const Block taken = {idle[best].memory, idle[best].bytes, bytes};
     idle.erase(idle.begin() + static_cast<std::ptrdiff_t>(best));
     used.push_back(taken);
     idle_bytes -= taken.bytes;
-    count(taken.bytes);
+    count(bytes);
     return taken.memory;
   }
 
@@ -97,7 +99,7 @@ struct Pool {
     const auto found = std::find_if(used.begin(), used.end(), [&](const Block& b) { return b.memory == memory; });
     idle.push_back(*found);
     idle_bytes += found->bytes;
-    used_bytes -= found->bytes;
+    used_bytes -= found->asked;
     used.erase(found);
     // The oldest idle block goes first.
     while (idle_bytes + used_bytes > most_used + kSpare && !idle.empty()) free_oldest();
@@ -156,7 +158,7 @@ void* pool_acquire(std::size_t bytes) {
   }
   void* const memory = fresh(wanted);
   const std::lock_guard lock(p.mutex);
-  if (!is_small) p.used.push_back({memory, wanted});
+  if (!is_small) p.used.push_back({memory, wanted, wanted});
   p.count(wanted);
   ++p.fresh;
   return memory;
