@@ -56,7 +56,7 @@ CHECKED=(-DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1" "-DLATCHWORK
 # Addresses, undefined behaviour and the standard library's assertions: the C++ tests, then Python's tests of what has
 # the most index arithmetic. The bugs of tests/cpp/planted.cpp must be reported, and the extension must be of this build.
 sanitized() { # ISA...: of Python's tests; the C++ tests run on both
-  local folder=$WORK/sanitized runtime isa
+  local folder=$WORK/sanitized runtime isa isas
   configure "$folder" "${CHECKED[@]}" -DLATCHWORK_PLANTED="address;undefined;assertion" -DLATCHWORK_PYTHON=ON \
     -Dpybind11_DIR="$("$BIN/python" -m pybind11 --cmakedir)" \
     -DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -D_GLIBCXX_ASSERTIONS"
@@ -68,7 +68,8 @@ sanitized() { # ISA...: of Python's tests; the C++ tests run on both
   nm -D --undefined-only "$folder"/package/latchwork/_core*.so | grep __asan_report_load >"$WORK/log"  # grep -q would stop nm, and pipefail us
   # The interpreter is not of this build: the checks must be in the process before it, and its own leaks do not count.
   runtime="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so.6)"
-  for isa in $("$BIN/python" -c "import sys, latchwork as lw; print(*(set(sys.argv[1:]) & set(lw.cpu.supported())))" "$@"); do
+  isas=$("$BIN/python" -c "import sys, latchwork as lw; print(*(set(sys.argv[1:]) & set(lw.cpu.supported())))" "$@")
+  for isa in $isas; do
     LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$folder/package LATCHWORK_ISA=$isa \
       "$BIN/python" -m pytest -q -p no:cacheprovider tests/test_{masks,sequence_layers,bidirectional,stateful,cells}.py \
       tests/test_{model_files,safetensors,losses,optimizers}.py
