@@ -15,7 +15,7 @@
 namespace latchwork {
 namespace {
 
-constexpr std::size_t kSmall = 64 * 1024;  // up to here blocks of a size are all alike; larger ones serve nearly equal
+constexpr std::size_t kSmall = 64 * 1024;  // up to here blocks of a size are all alike; larger ones serve smaller
                                            // requests too
 
 // What may be kept beyond the most that was in use at once: forward and backward need blocks of other sizes in turn.

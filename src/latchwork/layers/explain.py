@@ -15,9 +15,8 @@ from latchwork import _core
 from latchwork.data.series import as_count
 from latchwork.layers.arguments import Shape, as_flag, shape_text
 from latchwork.layers.explanation import CallPlan, Explanation, bytes_text, count_text
+from latchwork.memory import MODES
 from latchwork.names import resolve
-
-MEMORY = ("store", "recompute", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def asked_for(batch_size: Any, training: Any, memory: Any) -> Asked:
     """The arguments of `explain`, checked."""
     return Asked(
         as_count(batch_size, "batch_size", 1), as_flag(training, "training", "explain"),
-        resolve("memory", memory, MEMORY),
+        resolve("memory", memory, MODES),
     )  # fmt: skip
 
 
