@@ -4,6 +4,7 @@ from latchwork.layers.base import Layer, Variable
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.cell import Cell, GRUCell, LSTMCell, SimpleRNNCell
 from latchwork.layers.dense import Activation, Dense
+from latchwork.layers.dot import Dot
 from latchwork.layers.dropout import Dropout
 from latchwork.layers.embedding import Embedding
 from latchwork.layers.explanation import CallPlan, Explanation
@@ -11,11 +12,23 @@ from latchwork.layers.gru import GRU
 from latchwork.layers.input import Input
 from latchwork.layers.lstm import LSTM
 from latchwork.layers.masking import Masking
+from latchwork.layers.merge_functions import (
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
+from latchwork.layers.merging import Add, Average, Concatenate, Maximum, Merge, Minimum, Multiply, Subtract
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.reshaping import Flatten, RepeatVector
 from latchwork.layers.rnn import RNN
 from latchwork.layers.simple_rnn import SimpleRNN
 from latchwork.layers.stacked import StackedRNNCells
+from latchwork.layers.symbol import Symbol
 from latchwork.layers.wrapper import TimeDistributed
 
 __all__ = [
@@ -23,10 +36,14 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "Add",
+    "Average",
     "Bidirectional",
     "CallPlan",
     "Cell",
+    "Concatenate",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Explanation",
@@ -36,11 +53,25 @@ __all__ = [
     "LSTMCell",
     "Layer",
     "Masking",
+    "Maximum",
+    "Merge",
+    "Minimum",
+    "Multiply",
     "Recurrent",
     "RepeatVector",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "Subtract",
+    "Symbol",
     "TimeDistributed",
     "Variable",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

@@ -26,7 +26,7 @@ from latchwork.layers.arguments import (
     shape_text,
 )
 from latchwork.layers.explain import Explainable
-from latchwork.layers.input import Input
+from latchwork.layers.symbol import call_on_symbols, is_symbolic
 from latchwork.ragged import Ragged
 
 __all__ = ["Layer", "Variable"]
@@ -67,7 +67,9 @@ class Layer(Explainable):
     auto_name: ClassVar[str]
     takes_mask: ClassVar[bool] = False  # forward has an argument `mask`
     supports_masking: ClassVar[bool] = False  # a mask of x is a mask of y; Keras' name
+    many_inputs: ClassVar[bool] = False  # x is a list of arrays, as are masks and dx; y_shape takes a list of shapes
     fixes_steps: ClassVar[bool] = False  # y's features depend on the number of steps: a model then keeps it
+    y_count: int = 1  # arrays a call returns before the states
     stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential
 
     def __init_subclass__(cls) -> None:
@@ -104,12 +106,14 @@ class Layer(Explainable):
         self._arena: Arena | None = None
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
         self.number = 0  # its place there
+        self._calls = 0  # on symbols
 
     def copied(self) -> Any:
         """A new layer of this configuration, without parameters."""
         layer = object.__new__(type(self))
         layer.__dict__.update(self.__dict__)
         layer.variables, layer._declared, layer._arena, layer._model = [], False, None, None
+        layer._calls = 0
         return layer
 
     # ---- building -----------------------------------------------------------------------------------------------
@@ -146,6 +150,19 @@ class Layer(Explainable):
         """The shape of one sample of y for samples of `x_shape`; raises ValueError where x does not fit."""
         return x_shape
 
+    def y_shapes(self, x_shape: Any) -> list[Shape]:
+        """The shapes of all arrays that a call on samples of `x_shape` returns, of one sample each."""
+        return [self.y_shape(x_shape)]
+
+    @property
+    def state_sizes(self) -> list[int]:
+        """The features of each array of `initial_state`; empty for a layer that takes none."""
+        return []
+
+    def step_flops(self, x_shape: Any) -> int:
+        """Floating-point operations of its products with kernels, for one step of a sample of `x_shape`: 2 a weight."""
+        return 2 * sum(variable.size for variable in self.variables if variable.key.endswith("kernel"))
+
     def _bind(self, arena: Arena) -> None:
         """Called when the variables have (new) places in `arena`."""
         self._arena = arena
@@ -177,8 +194,12 @@ class Layer(Explainable):
     # ---- running ------------------------------------------------------------------------------------------------
 
     def __call__(self, x: Any, *, mask: ArrayLike | None = None, training: bool = False) -> Any:
-        """y for a batch x (array or lw.Ragged). mask: bool [B, T], for the layers that read one."""
-        self._no_graph(x)
+        """y for a batch x (array or lw.Ragged), or the `Symbol` of y for that of x.
+
+        mask: bool [B, T], for the layers that read one. A layer of several inputs takes a list of arrays.
+        """
+        if is_symbolic(x):
+            return call_on_symbols(self, x, mask=mask, training=training)
         given: dict[str, Any] = {"mask": mask} if self.takes_mask and mask is not None else {}
         return self.forward(x, training=training, **given)[0]
 
@@ -231,10 +252,6 @@ class Layer(Explainable):
             TypeError: The class does not define it.
         """
         raise TypeError(f"{type(self).__name__} must define backward")
-
-    def _no_graph(self, x: Any) -> None:
-        if isinstance(x, Input):
-            raise ValueError(f"{self.name}: calling a layer on an Input (a graph) is not supported yet: use Sequential")
 
     def _checked(self, x: Any) -> Batch:
         """x cast to the layer's dtype; the layer is built if this is its first batch."""

@@ -119,6 +119,16 @@ class Bidirectional(SequenceLayer, Wrapper):
         self.backward_layer.y_shape(x_shape)
         return (*self.forward_layer.y_shape(x_shape)[:-1], self.units)
 
+    def y_shapes(self, x_shape: Shape) -> list[Shape]:
+        shapes = super().y_shapes(x_shape)
+        if self.merge_mode is None:
+            shapes[:2] = self.forward_layer.y_shape(x_shape), self.backward_layer.y_shape(x_shape)
+        return shapes
+
+    @property
+    def state_sizes(self) -> list[int]:
+        return [*self.forward_layer.state_sizes, *self.backward_layer.state_sizes]
+
     def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
         ways = (layer._stages(x_shape, lengths) for layer in (self.forward_layer, self.backward_layer))
         return [ahead + back for ahead, back in zip_longest(*ways, fillvalue=[])]

@@ -16,6 +16,7 @@ from latchwork.layers.gru import GRU
 from latchwork.layers.lstm import LSTM
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.simple_rnn import SimpleRNN
+from latchwork.layers.symbol import is_symbolic
 
 States = list[NDArray[Any]]
 
@@ -88,8 +89,13 @@ class Cell(Layer):
         return [np.zeros((batch_size, size), self.dtype) for size in self.state_sizes]
 
     def __call__(self, x: Any, states: Sequence[Any] | None = None, training: bool = False) -> Any:  # type: ignore[override]
-        """(y, new states) for one step; states None: zeros."""
-        self._no_graph(x)
+        """(y, new states) for one step; states None: zeros.
+
+        Raises:
+            ValueError: x does not fit, or is a symbol: an `RNN` runs the cell in a graph.
+        """
+        if is_symbolic(x):
+            raise ValueError(f"{self.name}: a cell cannot be called on symbols: put it into an RNN")
         x = self._checked(x)
         self.y_shape(np.shape(x)[1:])
         y, states, _ = self.forward(x, self.as_states(states, len(x)), training)

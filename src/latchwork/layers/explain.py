@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,6 +199,7 @@ class Explainable:
     """A layer's `explain`, for `Layer`."""
 
     name: str
+    many_inputs: ClassVar[bool]
     _x_shape: Shape
 
     @property
@@ -248,9 +249,9 @@ class Explainable:
             return found
         return self._timed(found, self._sample((asked.batch_size, *shape)), None, need_dx=True)[0]
 
-    def _explain(self, x_shape: Shape, asked: Asked) -> Explanation:
+    def _explain(self, x_shape: Any, asked: Asked) -> Explanation:
         """On samples of `x_shape`, which is known throughout; not measured."""
-        return explained(self, x_shape, asked)
+        return explained(self, x_shape[0] if self.many_inputs else x_shape, asked)
 
     def _levels(self) -> list[list[Any]]:
         """The layers whose calls of the core it makes, those side by side that are independent of each other."""

@@ -107,6 +107,10 @@ class RNN(SequenceLayer, Wrapper):
     def python_loop(self) -> bool:
         return not self._fused
 
+    @property
+    def state_sizes(self) -> list[int]:
+        return list(self.cell.state_sizes)
+
     def _levels(self) -> list[list[Any]]:
         return [[layer] for layer in self._fused]
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike, NDArray
 
 from latchwork import functional
-from latchwork.layers.arguments import as_array
+from latchwork.layers.arguments import Shape, as_array
 from latchwork.layers.base import Layer
 from latchwork.layers.flow import Advancing, Retreating, run
+from latchwork.layers.symbol import call_on_symbols, is_symbolic
 
 
 class Kept(NamedTuple):
@@ -33,7 +34,6 @@ class SequenceLayer(Layer):
     return_state: bool
     units: int  # features of y
     state_count: int = 1
-    y_count: int = 1  # arrays a call returns before the states
 
     def _advancing(
         self, x: Any, initial_state: Any, mask: Any, *, training: bool, out: NDArray[Any] | None = None
@@ -69,6 +69,14 @@ class SequenceLayer(Layer):
     def outputs(self) -> int:
         return self.y_count + (self.state_count if self.return_state else 0)
 
+    @property
+    def state_sizes(self) -> list[int]:
+        return [self.units] * self.state_count
+
+    def y_shapes(self, x_shape: Shape) -> list[Shape]:
+        states: list[Shape] = [(size,) for size in self.state_sizes] if self.return_state else []
+        return [self.y_shape(x_shape)] * self.y_count + states
+
     def compute_mask(self, x: Any, mask: Any) -> Any:
         return mask if self.return_sequences else None
 
@@ -79,7 +87,8 @@ class SequenceLayer(Layer):
         mask: ArrayLike | None = None,
         training: bool = False,
     ) -> Any:
-        self._no_graph(x)
+        if is_symbolic(x, initial_state):
+            return call_on_symbols(self, x, initial_state, mask, training)
         return self.forward(x, initial_state, mask, training=training)[0]
 
     def forward(

@@ -120,6 +120,11 @@ class TimeDistributed(Wrapper):
             raise ValueError(f"{self.name}: x must be (B, T, ...), got {shape_text(x_shape)}")
         return (x_shape[0], *self.layer.y_shape(x_shape[1:]))
 
+    def step_flops(self, x_shape: Shape) -> int:
+        """Those of the layer, for a sample of `x_shape`: on every inner step, where a step is a sequence."""
+        inner = x_shape[1:]
+        return self.layer.step_flops(inner) * ((inner[0] or 1) if len(inner) > 1 else 1)
+
     def any_steps(self, x_shape: Shape) -> Shape:
         inner = x_shape[1:] if self.layer.fixes_steps else self.layer.any_steps(x_shape[1:])
         return (*(None for _ in x_shape[:1]), *inner)

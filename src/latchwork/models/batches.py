@@ -3,54 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork.layers.arguments import Shape, as_input
 from latchwork.ragged import Ragged
 
-Rows = NDArray[Any] | Ragged
+One: TypeAlias = "NDArray[Any] | Ragged"
 
 
-def gives_sequences(x: Rows, output: Shape) -> bool:
-    """Whether a model's output on x is Ragged: x is, and one sample of the output has as many steps as x has."""
-    return isinstance(x, Ragged) and len(output) == 2 and output[0] is None
+class Several:
+    """Arrays of the same samples, such as the inputs of a model: `parts`, of which any but the first may be None."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: One | None) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return next(len(part) for part in self.parts if part is not None)
 
 
-def as_target(y: Any, output: Shape, x: Rows, labels: bool, dtype: np.dtype[Any]) -> Rows:
-    """y cast, and shaped like the model's output on x, or an error; (N,) and (N, 1) are the same.
-
-    output: the shape of one sample of the output on x. labels: y holds class numbers, one for each row of classes.
-    """
-    target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
-    shape: tuple[int, ...]
-    if isinstance(x, Ragged) and gives_sequences(x, output):
-        if not isinstance(target, Ragged) or not np.array_equal(target.offsets, x.offsets):
-            raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
-        rows: Rows = target
-        shape = (len(target.values), 1 if labels else output[-1] or 1)
-    else:
-        if isinstance(target, Ragged):
-            raise ValueError("y must be an array: only a sequence for each sequence of a Ragged x is Ragged")
-        rows = target
-        shape = (len(x), *(size or 0 for size in (output[:-1] if labels else output)))
-    values = rows.values if isinstance(rows, Ragged) else rows
-    one_more = [(*shape, 1)] if labels else [shape[:-1]] if len(shape) == 2 and shape[-1] == 1 else []
-    if values.shape != shape and values.shape not in one_more:
-        hint = " (class numbers)" if labels else ""
-        raise ValueError(f"y must have shape {shape}{hint} to match the model's output, got {values.shape}")
-    values = _whole(values.reshape(shape)) if labels else values.reshape(shape)
-    return Ragged(values, rows.offsets) if isinstance(rows, Ragged) else values
-
-
-def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:
-    with np.errstate(invalid="ignore"):  # NaN and infinity are told by the comparison
-        numbers = labels.astype(np.int64)
-    if not np.array_equal(numbers, labels):
-        raise ValueError("y must hold whole class numbers, got fractions or NaN")
-    return numbers
+Rows: TypeAlias = "One | Several"
 
 
 def split_rows(x: Rows, y: Rows, share: float) -> tuple[tuple[Rows, Rows], tuple[Rows, Rows]]:
@@ -65,6 +41,12 @@ def split_rows(x: Rows, y: Rows, share: float) -> tuple[tuple[Rows, Rows], tuple
 
 def rows_between(rows: Rows, start: int, stop: int) -> Rows:
     """Rows start to stop: a view."""
+    if isinstance(rows, Several):
+        return Several(*(None if part is None else _between(part, start, stop) for part in rows.parts))
+    return _between(rows, start, stop)
+
+
+def _between(rows: One, start: int, stop: int) -> One:
     if isinstance(rows, Ragged):
         first, last = rows.offsets[start], rows.offsets[stop]
         return Ragged(rows.values[first:last], rows.offsets[start : stop + 1] - first)
@@ -73,6 +55,13 @@ def rows_between(rows: Rows, start: int, stop: int) -> Rows:
 
 def taker(rows: Rows, batch_size: int) -> Callable[[NDArray[np.int64]], Rows]:
     """A function from indices to those rows; an array's rows go into one buffer, which the next call overwrites."""
+    if isinstance(rows, Several):
+        takers = [None if part is None else _taker(part, batch_size) for part in rows.parts]
+        return lambda indices: Several(*(None if each is None else each(indices) for each in takers))
+    return _taker(rows, batch_size)
+
+
+def _taker(rows: One, batch_size: int) -> Callable[[NDArray[np.int64]], One]:
     if isinstance(rows, Ragged):
         return lambda indices: _take_sequences(rows, indices)
     buffer = np.empty((min(batch_size, len(rows)), *rows.shape[1:]), rows.dtype)

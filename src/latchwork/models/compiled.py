@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from latchwork import losses, metrics, optimizers
+from latchwork import losses, optimizers
 from latchwork.layers.arena import Arena
-from latchwork.models.figures import Figures
+from latchwork.models.batches import Rows, Several
+from latchwork.models.figures import Figures, SeveralFigures
+from latchwork.models.heads import Head
 
 # Whose parameters an optimizer's moments belong to; an optimizer itself knows sizes only.
 _OWNERS: weakref.WeakKeyDictionary[optimizers.Optimizer, Arena] = weakref.WeakKeyDictionary()
@@ -18,30 +21,55 @@ _OWNERS: weakref.WeakKeyDictionary[optimizers.Optimizer, Arena] = weakref.WeakKe
 
 @dataclass(eq=False, repr=False)
 class Compiled:
-    """Optimizer, loss (None: predict only) and metrics, by the names that figures carry."""
+    """Optimizer, and what each output is trained on."""
 
     optimizer: optimizers.Optimizer
-    loss: losses.Loss | None
-    metrics: dict[str, Any]
+    heads: tuple[Head, ...]
 
     @property
-    def wants_labels(self) -> bool:
-        """Whether targets are class numbers."""
-        return isinstance(self.loss, losses.SparseCategoricalCrossentropy)
+    def loss(self) -> losses.Loss | None:
+        """Of the first output that has one; None: predict only."""
+        return next((head.loss for head in self.heads if head.loss is not None), None)
 
-    def check_targets(self, y: NDArray[Any], classes: int) -> None:
-        """Raise for targets the loss cannot take: now, as the batch that holds them may come after many updates."""
-        if not y.size:
-            return
-        low, high = y.min(), y.max()
-        if self.wants_labels and not (low >= 0 and high < classes):
-            raise ValueError(f"y must hold class numbers from 0 to {classes - 1}, got {low} to {high}")
-        if isinstance(self.loss, (losses.BinaryCrossentropy, losses.CategoricalCrossentropy)) and (low < 0 or high > 1):
-            raise ValueError(f"y must lie in [0, 1] for {self.loss.name}, got {low} to {high}")
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Of the first output."""
+        return self.heads[0].metrics
 
-    def figures(self) -> Figures:
+    def figures(self) -> Figures | SeveralFigures:
         """Loss and metrics of no samples yet."""
-        return Figures({name: metrics.get(metric) for name, metric in self.metrics.items()})
+        if len(self.heads) == 1:
+            return self.heads[0].figures()
+        return SeveralFigures({head.name: head.figures() for head in self.heads if head.loss is not None})
+
+    def step(self, y: Rows, output: Any, mask: Any) -> tuple[float, Any, Any]:
+        """The loss, what figures are made of, and its gradient with respect to the output, or each of them."""
+        if not isinstance(y, Several):
+            seen, gradient = self.heads[0].step(y, output, mask)
+            return seen[0] / (seen[1] or 1), seen, gradient
+        gradients: list[Any] = [None] * len(self.heads)
+        found, loss = [], 0.0
+        for i, (head, *parts) in enumerate(self._parts(y, output, mask)):
+            if head.loss is not None:
+                (total, count, *values), gradients[i] = head.step(*parts)
+                found.append((total, count, *values))
+                loss += head.weight * (total / (count or 1))
+        if len(self.heads) == 1:
+            return loss, found[0], gradients[0]
+        return loss, tuple(found), gradients
+
+    def seen(self, y: Rows, output: Any, mask: Any) -> Any:
+        """What figures are made of."""
+        if not isinstance(y, Several):
+            return self.heads[0].seen(y, output, mask)
+        found = [head.seen(*parts) for head, *parts in self._parts(y, output, mask) if head.loss is not None]
+        return found[0] if len(self.heads) == 1 else found
+
+    def _parts(self, y: Several, output: Any, mask: Any) -> Iterator[tuple[Any, ...]]:
+        """Each head with its targets, output, mask and sample weights."""
+        count = len(self.heads)
+        outputs, masks = ([output], [mask]) if count == 1 else (output, mask)
+        return zip(self.heads, y.parts[:count], outputs, masks, y.parts[count:], strict=True)
 
     def begin(self, arena: Arena) -> tuple[tuple[int, int, str], ...]:
         """Give the optimizer its state for these parameters; returns the ranges it may change."""
@@ -59,15 +87,3 @@ class Compiled:
             self.optimizer.slots[name][...] = values
         self.optimizer.iterations = iterations
         _OWNERS[self.optimizer] = arena
-
-
-def named_metrics(given: Any) -> dict[str, Any]:
-    """Metrics by the name that figures carry: the user's own spelling, or the object's name."""
-    found = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
-    named: dict[str, Any] = {}
-    for metric in found:
-        name = metrics.get(metric).name  # an unknown name is an error now
-        if name in named or name == "loss":
-            raise ValueError(f"metrics must have different names, {name!r} is taken")
-        named[name] = metric
-    return named

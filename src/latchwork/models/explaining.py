@@ -72,12 +72,7 @@ class Explaining(Passes):
         found = self._explained(shape, asked)
         if not as_flag(measure, "measure", "explain"):
             return found
-        x, mask, parts = self.layers[0]._sample((asked.batch_size, *shape)), None, []
-        first = self._first_to_learn()
-        for i, (layer, part) in enumerate(zip(self.layers, found.parts, strict=True)):
-            timed_part, y = layer._timed(part, x, mask, need_dx=i > first)
-            parts.append(timed_part)
-            x, mask = y, layer.compute_mask(x, mask)
+        parts = self._timed_parts(found, shape)
         ns = [
             sum((getattr(part, name) or 0.0) * (part.steps or 1) for part in parts) / (found.steps or 1)
             for name in ("forward_ns", "backward_ns")
@@ -125,13 +120,20 @@ class Explaining(Passes):
 
     def _explained(self, shape: Shape, asked: Asked) -> Explanation:
         """Of all layers on samples of `shape`; not measured."""
-        parts, through = [], shape
-        for layer in self.layers:
-            parts.append(layer._explain(through, asked))
-            through = layer.y_shape(through)
+        parts = [layer._explain(x_shape, asked) for layer, x_shape in self._calls(shape)]
         return asked.answer(
             self.layers[0], self.name, f"{type(self).__name__}, {self.dtype}", shape, parts=tuple(parts)
         )
+
+    def _timed_parts(self, found: Explanation, shape: Shape) -> list[Explanation]:
+        """What is found of each layer, with the times of runs."""
+        x, mask, parts = self.layers[0]._sample((found.batch_size, *shape)), None, []
+        first = self._first_to_learn()
+        for i, (layer, part) in enumerate(zip(self.layers, found.parts, strict=True)):
+            timed_part, y = layer._timed(part, x, mask, need_dx=i > first)
+            parts.append(timed_part)
+            x, mask = y, layer.compute_mask(x, mask)
+        return parts
 
     def _first_to_learn(self) -> int:
         """Where backward ends."""
@@ -141,12 +143,11 @@ class Explaining(Passes):
     def _estimated(self, shape: Shape, asked: Asked) -> Estimate:
         training, predicting = (self._explained(shape, replace(asked, training=t)) for t in (True, False))
         rows: tuple[list[Stage], list[Stage]] = ([], [])
-        begins, through = [], shape
-        for i, layer in enumerate(self.layers):
+        begins = []
+        for i, (layer, x_shape) in enumerate(self._calls(shape)):
             begins.append(len(rows[0]))
             for row, found in zip(rows, (training, predicting), strict=True):
-                row += stages(layer, through, found.parts[i], self.dtype.itemsize)
-            through = layer.y_shape(through)
+                row += stages(layer, x_shape, found.parts[i], self.dtype.itemsize)
         first = [*begins, len(rows[0])][self._first_to_learn()]
         peak, waiting = training_peak(rows[0], first)
         return Estimate(
@@ -204,7 +205,7 @@ class Explaining(Passes):
         for layer in self.layers:
             output = layer.y_shape(output)
         rows = tuple(size or 0 for size in (asked.batch_size, *output))
-        y = np.zeros(rows[:-1], np.int64) if compiled.wants_labels else np.full(rows, 0.5, self.dtype)
+        y = np.zeros(rows[:-1], np.int64) if compiled.heads[0].wants_labels else np.full(rows, 0.5, self.dtype)
         ranges = compiled.begin(arena)
         return lambda: self._step(x, y, ranges, check=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from latchwork.callbacks import CallbackList, History
 from latchwork.data import permutation
 from latchwork.models.batches import Batches, Rows
-from latchwork.models.figures import Figures, NonFiniteError
+from latchwork.models.figures import Figures, NonFiniteError, SeveralFigures
 from latchwork.models.memory import MemoryPlan
 from latchwork.progress import Progress
 
@@ -33,7 +33,7 @@ class Fit:
     model: Trainer
     batches: Batches
     validation: Validation | None
-    figures: Figures
+    figures: Figures | SeveralFigures
     ranges: tuple[tuple[int, int, str], ...]
     shuffle: bool
     on_nonfinite: str

@@ -8,18 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.layers.dense import like, values_of
-from latchwork.models.batches import Rows
+from latchwork.models.batches import One
+from latchwork.ragged import Ragged
 
 Mask = NDArray[np.bool_]
 
 
-def real_steps(rows: Rows, mask: Mask | None) -> NDArray[Any]:
+def real_steps(rows: One, mask: Mask | None) -> NDArray[Any]:
     """The values of the real steps [N, ...] of rows [B, T, ...], sequence by sequence; all of them without a mask."""
     values = values_of(rows)
     return values if mask is None else values[mask]
 
 
-def scattered(gradient: NDArray[Any], rows: Rows, mask: Mask | None) -> Rows:
+def real_weights(weights: One, mask: Mask | None) -> NDArray[Any]:
+    """Sample weights [B], [B, T] or, for Ragged, one a step, for the values that `real_steps` gives."""
+    if isinstance(weights, Ragged):
+        flat: NDArray[Any] = weights.values[:, 0]
+        return flat if mask is None else flat[mask]
+    values = values_of(weights)
+    if mask is None:
+        return values
+    return np.broadcast_to(values.reshape(values.shape + (1,) * (mask.ndim - values.ndim)), mask.shape)[mask]
+
+
+def scattered(gradient: NDArray[Any], rows: One, mask: Mask | None) -> One:
     """The gradient [N, ...] of `real_steps(rows, mask)`, back in its place: 0 at masked steps."""
     if mask is None:
         return like(rows, gradient)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer, Stage
 from latchwork.memory import MODES, as_memory, size_text
-from latchwork.models.batches import Rows
 from latchwork.ragged import Ragged
 
 
@@ -30,69 +30,59 @@ class MemoryPlan:
             layer._remember(mode)
 
 
-def memory_plan(memory: str, layers: list[Layer], x: Rows, batch_size: int) -> MemoryPlan:
-    """The fastest modes within a budget, for the largest batch that x has; `memory` itself where it is a mode.
+def memory_plan(memory: str, largest: Callable[[], list[Stage]], batch_size: int) -> MemoryPlan:
+    """The fastest modes within a budget; `memory` itself where it is a mode.
 
     All layers begin with "store". While they need too much, the layer whose next mode gives most memory back takes it.
+
+    largest: makes the recurrent calls of the largest batch, in the order they run; a layer may be in several stages,
+    as often as a graph calls it.
     """
     budget = as_memory(memory)
     if isinstance(budget, str):
         return MemoryPlan(budget, [])
-    stages = _stages(layers, x, batch_size)
-    costs = [[layer._call_bytes(lengths) for layer, lengths in stage] for stage in stages]
-    modes = [[0] * len(stage) for stage in stages]
+    stages = [[(layer, layer._call_bytes(lengths)) for layer, lengths in stage] for stage in largest()]
+    layers = list(dict.fromkeys(layer for stage in stages for layer, _ in stage))
+    modes = dict.fromkeys(layers, 0)
 
-    def gives_back(at: tuple[int, int]) -> int:
-        i, j = at
-        return costs[i][j][MODES[modes[i][j]]][0] - costs[i][j][MODES[modes[i][j] + 1]][0]
+    def gives_back(layer: Layer) -> int:
+        now, then = MODES[modes[layer]], MODES[modes[layer] + 1]
+        return sum(cost[now][0] - cost[then][0] for stage in stages for each, cost in stage if each is layer)
 
-    least = needed = _most_at_once(costs, modes)
+    least = needed = _most_at_once(stages, modes)
     while needed > budget:
-        able = [(i, j) for i, stage in enumerate(modes) for j, mode in enumerate(stage) if mode + 1 < len(MODES)]
+        able = [layer for layer in layers if modes[layer] + 1 < len(MODES)]
         if not able:
             raise ValueError(
-                f"memory: {memory} is too little for a batch of {min(batch_size, len(x))}: the recurrent layers need "
+                f"memory: {memory} is too little for a batch of {batch_size}: the recurrent layers need "
                 f"at least {size_text(least)}"
             )
-        i, j = max(able, key=gives_back)
-        modes[i][j] += 1
-        needed = _most_at_once(costs, modes)
+        modes[max(able, key=gives_back)] += 1
+        needed = _most_at_once(stages, modes)
         least = min(least, needed)
-    chosen = [
-        (layer, MODES[mode])
-        for stage, of_stage in zip(stages, modes, strict=True)
-        for (layer, _), mode in zip(stage, of_stage, strict=True)
-    ]
-    return MemoryPlan("store", chosen)
+    return MemoryPlan("store", [(layer, MODES[mode]) for layer, mode in modes.items()])
 
 
 Cost = dict[str, tuple[int, int, int]]
 
 
-def _most_at_once(costs: list[list[Cost]], modes: list[list[int]]) -> int:
+def _most_at_once(stages: list[list[tuple[Layer, Cost]]], modes: dict[Layer, int]) -> int:
     """While a stage runs, forward or back, what it and those before it keep is there, and its own work space."""
     most = kept = 0
-    for stage, of_stage in zip(costs, modes, strict=True):
-        bytes_of = [cost[MODES[mode]] for cost, mode in zip(stage, of_stage, strict=True)]
+    for stage in stages:
+        bytes_of = [cost[MODES[modes[layer]]] for layer, cost in stage]
         kept += sum(keeps for keeps, _, _ in bytes_of)
         most = max(most, kept + sum(max(forward, backward) for _, forward, backward in bytes_of))
     return most
 
 
-def _stages(layers: list[Layer], x: Rows, batch_size: int) -> list[Stage]:
-    """The recurrent calls of the largest batch, in the order they run."""
-    shape: Shape
+def largest_lengths(x: NDArray[Any] | Ragged, batch_size: int) -> NDArray[Any]:
+    """The lengths of the longest sequences that may meet in a batch; 0 for those of an array."""
     if isinstance(x, Ragged):
-        shape, lengths = (None, *x.values.shape[1:]), np.sort(x.lengths)[::-1][:batch_size]
-    else:
-        shape, lengths = x.shape[1:], np.zeros(min(batch_size, len(x)), np.int64)
-    stages: list[Stage] = []
-    for layer in layers:
-        stages += layer._stages(shape, _with_steps(lengths, shape))
-        shape = layer.y_shape(shape)
-    return stages
+        return np.asarray(np.sort(x.lengths)[::-1][:batch_size])
+    return np.zeros(min(batch_size, len(x)), np.int64)
 
 
-def _with_steps(lengths: NDArray[Any], shape: Shape) -> NDArray[Any]:
+def with_steps(lengths: NDArray[Any], shape: Shape) -> NDArray[Any]:
     """The lengths of sequences of `shape`, where it says them."""
     return lengths if not shape or shape[0] is None else np.full(len(lengths), shape[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,20 +13,23 @@ from numpy.typing import NDArray
 from latchwork import _core
 from latchwork.callbacks import CallbackList
 from latchwork.layers.arena import Arena
-from latchwork.layers.arguments import Shape
-from latchwork.layers.base import Layer
+from latchwork.layers.base import Layer, Stage
 from latchwork.layers.dense import values_of
-from latchwork.models.batches import Rows, gives_sequences, rows_between
+from latchwork.models.batches import Rows, rows_between
 from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled
-from latchwork.models.figures import Figures, NonFiniteError, suspects
-from latchwork.models.masked import real_steps, scattered
+from latchwork.models.figures import Figures, NonFiniteError, SeveralFigures, suspects
+from latchwork.models.forms import Form
 from latchwork.progress import Progress
 from latchwork.ragged import Ragged
 
 
 class Passes:
-    """For a model that has `layers` and knows `_as_input`, `_run` and `_backward`."""
+    """For a model that has `layers` and knows `_read`, `_run` and `_backward`.
+
+    A row of layers and a graph differ in these alone. Where a model has several inputs, x is a `Several`; where it has
+    several outputs, outputs, masks and gradients are lists of what they are for one.
+    """
 
     name: str
     layers: list[Layer]
@@ -43,79 +48,93 @@ class Passes:
     def build(self, input_shape: Any = None) -> None:
         raise NotImplementedError
 
-    def _as_input(self, x: Any) -> tuple[Rows, Shape]:
+    @property
+    def output_names(self) -> list[str]:
         raise NotImplementedError
 
-    def _opened(self, shape: Shape) -> Shape:
+    def _read(self, x: Any) -> tuple[Rows, list[Form]]:
+        """x cast and checked against the layers, and what each output will be; nothing is built yet."""
+        raise NotImplementedError
+
+    def _sample_shape(self, x: Rows) -> Any:
+        """What the parameters are built for, if x is the first batch."""
         raise NotImplementedError
 
     def _run(self, x: Any, training: bool, step: int | None = None) -> tuple[Any, Any, list[Any]]:
+        """The output, its mask or None, and contexts."""
         raise NotImplementedError
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         raise NotImplementedError
 
+    def _largest_stages(self, x: Rows, batch_size: int) -> list[Stage]:
+        """The recurrent calls of the largest batch that x has, in the order they run."""
+        raise NotImplementedError
+
+    def _calls(self, shape: Any) -> Iterator[tuple[Layer, Any]]:
+        """Every call of a layer in the order they run, with the shape (or shapes) of a sample of its x.
+
+        shape: of a sample of the model's input, or the list of those of several.
+        """
+        raise NotImplementedError
+
     # ---- one step, and one pass ---------------------------------------------------------------------------------
 
-    def _step(
-        self, x: Rows, y: Rows, ranges: tuple[tuple[int, int, str], ...], check: bool
-    ) -> tuple[float, int, NDArray[Any], NDArray[Any]]:
-        """Forward, backward, update: (sum of losses, count, y, output). NonFiniteError comes before the update."""
+    def _step(self, x: Rows, y: Rows, ranges: tuple[tuple[int, int, str], ...], check: bool) -> Any:
+        """Forward, backward, update; returns what figures add. NonFiniteError comes before the update."""
         compiled, arena = self._compiled, self._arena
         assert compiled is not None
-        assert compiled.loss is not None
         assert arena is not None
         arena.grads.fill(0)
         output, mask, contexts = self._run(x, True, compiled.optimizer.iterations)
-        y_values, values = real_steps(y, mask), real_steps(output, mask)
-        total, count, gradient = compiled.loss.value_and_grad(y_values, values)
-        if check and not math.isfinite(total):
-            raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
-        self._backward(contexts, scattered(gradient, output, mask))
+        loss, seen, gradient = compiled.step(y, output, mask)
+        if check and not math.isfinite(loss):
+            raise NonFiniteError(f"the loss is {loss}{suspects(x, y)}")
+        self._backward(contexts, gradient)
         if check and not _core.all_finite(arena.grads):
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()
         compiled.optimizer.apply(arena.params, arena.grads, ranges)
         self._carried.commit()
-        return total, count, y_values, values
+        return seen
 
     def _outputs(
-        self, x: Rows, output: Shape, batch_size: int, hooks: CallbackList, phase: str, progress: Progress
-    ) -> tuple[Rows, Any]:
-        """The model's output, of samples of the shape `output`, on all rows, batch by batch, and its mask or None."""
-        sequences = gives_sequences(x, output)
-        count = len(x.values) if isinstance(x, Ragged) and sequences else len(x)
-        values = np.empty((count, *(size or 0 for size in (output[1:] if sequences else output))), self.dtype)
-        real = None
+        self, x: Rows, forms: list[Form], batch_size: int, hooks: CallbackList, phase: str, progress: Progress
+    ) -> tuple[Any, Any]:
+        """The model's outputs on all rows, batch by batch, and their masks or None."""
+        gathered = [_Gathered(form, form.empty(len(x), self.dtype)) for form in forms]
         for batch, start in enumerate(range(0, len(x), batch_size)):
             hooks.call(f"on_{phase}_batch_begin", batch)
             stop = min(start + batch_size, len(x))
             y, mask, _ = self._run(rows_between(x, start, stop), False)
             self._carried.commit()
-            at = slice(start, stop)
-            if isinstance(x, Ragged) and sequences:
-                at = slice(x.offsets[start], x.offsets[stop])
-            values[at] = values_of(y)
-            if mask is not None:
-                real = np.ones((count, *mask.shape[1:]), np.bool_) if real is None else real
-                real[at] = mask
+            if len(gathered) == 1:
+                gathered[0].put(start, stop, y, mask)
+            else:
+                for one, y_of, mask_of in zip(gathered, y, mask, strict=True):
+                    one.put(start, stop, y_of, mask_of)
             hooks.call(f"on_{phase}_batch_end", batch)
             progress.step(batch + 1, dict)
-        return Ragged(values, x.offsets) if isinstance(x, Ragged) and sequences else values, real
+        if len(gathered) == 1:
+            return gathered[0].rows, gathered[0].real
+        return [one.rows for one in gathered], [one.real for one in gathered]
 
     def _evaluate(
-        self, x: Rows, y: Rows, batch_size: int, figures: Figures, hooks: CallbackList, progress: Progress
+        self,
+        x: Rows,
+        y: Rows,
+        batch_size: int,
+        figures: Figures | SeveralFigures,
+        hooks: CallbackList,
+        progress: Progress,
     ) -> dict[str, float]:
         assert self._compiled is not None
-        assert self._compiled.loss is not None
         progress.begin("Evaluate")
         hooks.call("on_test_begin")
-        output, mask = self._outputs(x, self._as_input(x)[1], batch_size, hooks, "test", progress)
-        y_values, values = real_steps(y, mask), real_steps(output, mask)
-        total, count = self._compiled.loss.value(y_values, values)
+        output, mask = self._outputs(x, self._read(x)[1], batch_size, hooks, "test", progress)
         figures.reset()
-        figures.add(total, count, y_values, values)
+        figures.add(*self._compiled.seen(y, output, mask))
         logs = figures.result()
         hooks.call("on_test_end", logs)
         progress.end(-(-len(x) // batch_size), logs)
@@ -125,3 +144,24 @@ class Passes:
         assert self._arena is not None
         bad = (v.name for _, v, start, stop in self._arena.spans if not _core.all_finite(self._arena.grads[start:stop]))
         return next(bad, "a parameter")
+
+
+@dataclass(eq=False, repr=False)
+class _Gathered:
+    """One output on all rows, filled batch by batch."""
+
+    form: Form
+    values: NDArray[Any]
+    real: NDArray[np.bool_] | None = None  # the mask, once a batch has one
+
+    def put(self, start: int, stop: int, y: Any, mask: Any) -> None:
+        at = self.form.rows(start, stop)
+        self.values[at] = values_of(y)
+        if mask is not None:
+            if self.real is None:
+                self.real = np.ones((len(self.values), *mask.shape[1:]), np.bool_)
+            self.real[at] = mask
+
+    @property
+    def rows(self) -> NDArray[Any] | Ragged:
+        return self.values if self.form.offsets is None else Ragged(self.values, self.form.offsets)

@@ -20,7 +20,7 @@ from latchwork.layers.base import write_weights
 from latchwork.models.compiled import Compiled
 
 if TYPE_CHECKING:
-    from latchwork.models.sequential import Sequential
+    from latchwork.models.network import Network
 
 PathLike = str | bytes | os.PathLike[Any]
 
@@ -62,7 +62,7 @@ def shown(path: PathLike) -> str:
     return f'"{os.fsdecode(path)}"'
 
 
-def save(model: Sequential, path: PathLike, include_optimizer: bool, extras: Mapping[str, Any] | None) -> None:
+def save(model: Network, path: PathLike, include_optimizer: bool, extras: Mapping[str, Any] | None) -> None:
     """Write the whole model; see `Sequential.save`."""
     target = as_path(path)
     described, tensors = _extras(model.extras if extras is None else extras)
@@ -78,24 +78,24 @@ def save(model: Sequential, path: PathLike, include_optimizer: bool, extras: Map
     _core.write_safetensors(target, [*weights(model), *tensors], _core.FORMAT | metadata)
 
 
-def save_weights(model: Sequential, path: PathLike) -> None:
+def save_weights(model: Network, path: PathLike) -> None:
     """Write the parameters alone; see `Sequential.save_weights`."""
     target = as_path(path)
     _core.write_safetensors(target, weights(model), _core.FORMAT)
 
 
-def load_weights(model: Sequential, path: PathLike) -> None:
+def load_weights(model: Network, path: PathLike) -> None:
     """Read the parameters; see `Sequential.load_weights`."""
     file = _core.SafetensorsFile(as_path(path))
     model.build()
     write_weights(model.layers, read_weights(file, shown(path), named(model)))
 
 
-def weights(model: Sequential) -> list[tuple[str, NDArray[Any]]]:
+def weights(model: Network) -> list[tuple[str, NDArray[Any]]]:
     return [(variable.name, variable.value) for variable in model.variables]
 
 
-def named(model: Sequential) -> dict[str, Variable]:
+def named(model: Network) -> dict[str, Variable]:
     """The variables that the layers have declared, by the names they have in files."""
     return {f"{layer.name}/{variable.key}": variable for layer in model.layers for variable in layer.variables}
 
@@ -119,7 +119,7 @@ def read_tensor(
     return file.read(name)
 
 
-def model_fields(model: Sequential) -> dict[str, Any]:
+def model_fields(model: Network) -> dict[str, Any]:
     """The architecture: the metadata's "model"."""
     if model.layers and model.layers[-1].outputs > 1:
         raise ValueError(f"{model.layers[-1].name}: several outputs cannot be saved: a model has one")
@@ -132,7 +132,7 @@ def model_fields(model: Sequential) -> dict[str, Any]:
     }
 
 
-def _training_fields(model: Sequential, compiled: Compiled) -> dict[str, Any]:
+def _training_fields(model: Network, compiled: Compiled) -> dict[str, Any]:
     """What `compile` was told and how far training has come: the metadata's "training"."""
     assert model._arena is not None
     compiled.begin(model._arena)  # its moments exist, and are this model's

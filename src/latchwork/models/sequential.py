@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from latchwork.layers.arena import Arena, Variable
-from latchwork.layers.arguments import Shape, as_batch_shape, as_dtype, check_fit, refuse
-from latchwork.layers.base import Layer, write_weights
+from latchwork.layers.arena import Arena
+from latchwork.layers.arguments import Shape, as_batch_shape, check_fit, refuse
+from latchwork.layers.base import Layer, Stage
 from latchwork.layers.input import Input
-from latchwork.models import saving
-from latchwork.models.batches import Rows
-from latchwork.models.saving import PathLike
-from latchwork.models.session import Session
-from latchwork.models.summary import summarize
-from latchwork.models.trainer import Trainer
-from latchwork.models.use import alone
+from latchwork.models.batches import Rows, Several
+from latchwork.models.forms import Form, form_behind, form_of
+from latchwork.models.memory import largest_lengths, with_steps
+from latchwork.models.network import Network
+from latchwork.models.summary import Line
 from latchwork.ragged import Ragged
 
 
-class Sequential(Trainer):
+class Sequential(Network):
     """Layers that run one after another.
 
     Args:
@@ -58,13 +53,8 @@ class Sequential(Trainer):
         **others: Any,
     ) -> None:
         refuse("Sequential", others, {"trainable": True}, ("layers", "name", "dtype"))
-        super().__init__()
-        self.name = name
-        self.extras: dict[str, Any] = {}  # what travels in the model's file beside it
-        self.layers: list[Layer] = []
-        self._given_dtype = None if dtype is None else as_dtype(dtype, "Sequential")
+        super().__init__(name, dtype)
         self._input: Shape | None = None  # of one sample, as the user said it
-        self._arena: Arena | None = None
         for layer in layers or ():
             self.add(layer)
 
@@ -88,9 +78,11 @@ class Sequential(Trainer):
         owner = layer._model() if layer._model is not None else None
         if owner is not None:
             raise ValueError(f"{self.name}: layer {layer.name!r} already belongs to model {owner.name!r}")
+        if layer.many_inputs:
+            raise ValueError(f"{self.name}: {layer.auto_name} reads several arrays: use Model(inputs, outputs)")
         if self.layers and self.layers[-1].outputs > 1:
             raise ValueError(f"{self.layers[-1].name}: return_state gives several outputs, Sequential passes on one")
-        name = self._name_for(layer)
+        name = self._name_for(layer, {other.name for other in self.layers})
         shape = self._input
         if shape is None and not self.layers:
             shape = layer.input_shape
@@ -127,28 +119,6 @@ class Sequential(Trainer):
             shape = layer.y_shape(shape)
         self._arena = Arena(self.layers, dtype)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """What the model computes in, float32 or float64."""
-        return np.dtype(np.float32) if self._given_dtype is None else self._given_dtype
-
-    def _agree_on_dtype(self, dtype: np.dtype[Any] | None, name: str) -> None:
-        said = self._given_dtype
-        if dtype is None or (said is not None and dtype == said):  # numpy: dtype("float64") == None
-            return
-        if said is not None or (any(layer.built for layer in self.layers) and dtype != self.dtype):
-            raise ValueError(f"{name}: dtype must be the model's, {self.dtype}, got {dtype}")
-        self._given_dtype = dtype
-
-    def _name_for(self, layer: Layer) -> str:
-        taken = {other.name for other in self.layers}
-        if layer.given_name is not None:
-            if layer.given_name in taken:
-                raise ValueError(f"{self.name}: layer names must differ, {layer.given_name!r} is taken")
-            return layer.given_name
-        names = (layer.auto_name if i == 0 else f"{layer.auto_name}_{i}" for i in range(len(taken) + 1))
-        return next(name for name in names if name not in taken)
-
     def _shape_through(self, shape: Shape, layers: Sequence[Layer]) -> Shape:
         """The output's sample shape on samples of `shape`; raises ValueError where a layer does not fit."""
         for layer in layers:
@@ -175,6 +145,40 @@ class Sequential(Trainer):
             check_fit(shape, self.layers[0].any_steps(self._input), self.name)
         return rows, self._shape_through(shape, self.layers)
 
+    @property
+    def output_names(self) -> list[str]:
+        """The name of the last layer."""
+        return [self.layers[-1].name] if self.layers else [self.name]
+
+    def _read(self, x: Any) -> tuple[Rows, list[Form]]:
+        rows, shape = self._as_input(x)
+        return rows, [form_behind(shape, rows.offsets if isinstance(rows, Ragged) else None)]
+
+    def _sample_shape(self, x: Rows) -> Shape:
+        assert not isinstance(x, Several)
+        return (None, *self._opened(form_of(x).shape))
+
+    def _calls(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        for layer in self.layers:
+            yield layer, shape
+            shape = layer.y_shape(shape)
+
+    def _largest_stages(self, x: Rows, batch_size: int) -> list[Stage]:
+        assert not isinstance(x, Several)
+        lengths = largest_lengths(x, batch_size)
+        calls = self._calls(form_of(x).shape)
+        return [stage for layer, shape in calls for stage in layer._stages(shape, with_steps(lengths, shape))]
+
+    def _known(self) -> bool:
+        return self._input is not None and bool(self.layers)
+
+    def _lines(self) -> list[Line]:
+        shapes = [None] * len(self.layers) if self._input is None else [at for _, at in self._calls(self._input)]
+        return [
+            Line(layer, None if shape is None else [layer.y_shape(shape)], shape)
+            for layer, shape in zip(self.layers, shapes, strict=True)
+        ]
+
     def _run(self, x: Any, training: bool, step: int | None = None) -> tuple[Any, Any, list[Any]]:
         """(y, its mask or None, contexts). What stateful layers carry on counts once `_carried.commit` is called."""
         contexts, mask = [], None
@@ -193,18 +197,6 @@ class Sequential(Trainer):
             contexts.append(ctx)
         return x, None if mask is None or mask.all() else mask, contexts
 
-    @alone
-    def reset_states(self, mask: ArrayLike | None = None, *, layer: int | None = None) -> None:
-        """Let stateful layers start from zero again: all rows, or those where `mask` (bool, one a carried row) is True.
-
-        Row i of a batch goes on where row i of the batch before ended. A smaller batch goes on with the first rows and
-        leaves the others alone, new rows of a larger one start at zero. layer: the number of one layer, None for all.
-
-        Raises:
-            ValueError: mask is not bool, or has another number of rows.
-        """
-        self._carried.reset(mask, layer)
-
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         """Down to the first layer that learns; its dx is not computed."""
         layers, first = self.layers, 0
@@ -214,120 +206,6 @@ class Sequential(Trainer):
             dy = layers[i].backward(contexts[i], dy, need_dx=i > first)
             if dy is None:
                 break
-
-    # ---- weights and looks --------------------------------------------------------------------------------------
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All parameters in file order, each with `name`, `value` and `gradient`."""
-        self.build()
-        return [variable for layer in self.layers for variable in layer.variables]
-
-    def count_params(self) -> int:
-        """The number of parameters."""
-        return sum(variable.size for variable in self.variables)
-
-    def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of all parameters, layer by layer, in Keras' order: each in its variable's shape and dtype."""
-        return [variable.value.copy() for variable in self.variables]
-
-    @alone
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Write all parameters, in the order and shapes of `get_weights`.
-
-        Args:
-            weights: A list of arrays of any float or integer dtype.
-
-        Raises:
-            ValueError: Another number of arrays, or one of another shape; nothing was written.
-        """
-        self.build()
-        write_weights(self.layers, weights)
-
-    def save(self, path: PathLike, *, include_optimizer: bool = True, extras: Mapping[str, Any] | None = None) -> None:
-        """Write the whole model to one file, which `lw.models.load_model` reads and C++ runs (latchwork/model.h).
-
-        Args:
-            path: Must end in ".safetensors" (docs/model-files.md). An old file is replaced at once or, on any error,
-                left as it is.
-            include_optimizer: False leaves out what `compile` said and the optimizer's state; the model read back must
-                then be compiled before it is trained.
-            extras: A dict of `StandardScaler` objects that travel with the model and come back as `model.extras`; None
-                writes those the model came with.
-
-        Raises:
-            OSError: The file cannot be written.
-            ValueError: Another suffix, or what no file can hold (your own layer or loss).
-
-        >>> import os, tempfile
-        >>> import numpy as np
-        >>> import latchwork as lw
-        >>> scaler = lw.data.StandardScaler().fit([1.0, 3.0])
-        >>> model = Sequential([lw.layers.Dense(1, input_shape=(1,))])
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(os.path.join(folder, "m.safetensors"), extras={"x": scaler})
-        ...     lw.models.load_model(os.path.join(folder, "m.safetensors")).extras["x"].transform([5.0])
-        array([3.])
-        """
-        saving.save(self, path, include_optimizer, extras)
-
-    def save_weights(self, path: PathLike) -> None:
-        """Write the parameters alone, under their names ("lstm/kernel"), to the ".safetensors" file `path`.
-
-        Raises:
-            OSError: The file cannot be written.
-            ValueError: Another suffix.
-
-        >>> import os, tempfile
-        >>> from latchwork.layers import Dense
-        >>> model, other = (Sequential([Dense(2, input_shape=(3,))]) for _ in range(2))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save_weights(os.path.join(folder, "w.safetensors"))
-        ...     other.load_weights(os.path.join(folder, "w.safetensors"))
-        >>> bool((model.get_weights()[0] == other.get_weights()[0]).all())
-        True
-        """
-        saving.save_weights(self, path)
-
-    @alone
-    def load_weights(self, path: PathLike) -> None:
-        """Read the parameters from `path`, a file of `save_weights` or `save`: every one, by name.
-
-        Raises:
-            OSError: The file cannot be read; the weights are unchanged.
-            ValueError: No such file, or a tensor is missing or of another shape or dtype; the weights are unchanged.
-        """
-        saving.load_weights(self, path)
-
-    def session(self, n: int = 1, *, threads: int | None = None) -> Session:
-        """`n` streams of single time steps: `y = session.step(x)`, `session.reset()`, `session.state`.
-
-        For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards, cells
-        of your own, nor Flatten of a whole sequence. In a session every recurrent layer carries its states on, stateful
-        or not. Its weights are those of now. At most `threads` share a step; None: `lw.num_threads()`. Raises
-        ValueError naming the layer that cannot step.
-
-        >>> import numpy as np
-        >>> from latchwork.layers import LSTM, Dense
-        >>> model = Sequential([LSTM(8, input_shape=(None, 2)), Dense(1)])
-        >>> x = np.ones((1, 3, 2), np.float32)
-        >>> session = model.session()
-        >>> for t in range(3):
-        ...     y = session.step(x[:, t])
-        >>> bool((y == model.predict(x)).all()), list(session.state)
-        (True, ['lstm/h', 'lstm/c'])
-        """
-        return Session(self, n, threads=threads)
-
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the layers, their output shapes and parameters: line by line through `print_fn`, or to stdout."""
-        if self._input is not None and self.layers:
-            self.build()
-        for line in summarize(self.name, self.layers, self._input, self.dtype):
-            (print_fn or print)(line)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError("models are neither pickled nor copied: build a second one and use set_weights")
 
     def __repr__(self) -> str:
         return f"<Sequential {self.name!r}: {', '.join(layer.name for layer in self.layers) or 'no layers'}>"

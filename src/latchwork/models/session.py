@@ -14,7 +14,7 @@ from latchwork.layers.arguments import as_array
 from latchwork.models import saving
 
 if TYPE_CHECKING:
-    from latchwork.models.sequential import Sequential
+    from latchwork.models.network import Network
 
 
 class Session:
@@ -46,7 +46,7 @@ class Session:
     True
     """
 
-    def __init__(self, model: Sequential, n: int, *, threads: int | None = None) -> None:
+    def __init__(self, model: Network, n: int, *, threads: int | None = None) -> None:
         streams = as_count(n, "session: n", 1)
         most = _core.num_threads() if threads is None else as_count(threads, "session: threads", 1)
         model.build()

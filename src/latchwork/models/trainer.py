@@ -6,24 +6,24 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from latchwork import losses, optimizers, random
+from latchwork import optimizers, random
 from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
 from latchwork.floats import usual_floats
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import refuse
-from latchwork.layers.dense import values_of
 from latchwork.memory import as_memory
-from latchwork.models.batches import Batches, Rows, as_target, split_rows
-from latchwork.models.compiled import Compiled, named_metrics
+from latchwork.models.batches import Batches, Rows, split_rows
+from latchwork.models.compiled import Compiled
 from latchwork.models.explaining import Explaining
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
+from latchwork.models.heads import heads_of
 from latchwork.models.memory import memory_plan
+from latchwork.models.targets import Asked, class_weighted
 from latchwork.models.use import Use, alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
-from latchwork.ragged import Ragged
 
 BATCH_SIZE = 32  # Keras' default, for training
 # For what no figure depends on; 32 rows at a time were 25 % slower over 4096 x 32 steps of LSTM(50).
@@ -48,29 +48,44 @@ class Trainer(Explaining):
 
     # ---- the public verbs ---------------------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, **others: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        **others: Any,
+    ) -> None:
         """Say how to train. Names, defaults and formulas are Keras'; the figures of `fit` carry the names as written.
+
+        Of a model with several outputs, the loss is the sum of theirs, each times its weight; figures are "loss",
+        "<output>_loss" (not weighted) and "<output>_<metric>".
 
         Args:
             optimizer: A name or an `lw.optimizers.Optimizer`.
-            loss: A name or an `lw.losses.Loss`; None for a model that only predicts.
-            metrics: A list of names or `lw.metrics.Metric` objects.
+            loss: A name or an `lw.losses.Loss`; None for a model that only predicts. With several outputs one for all
+                of them, or a list or a dict by output name; an output without one is not trained on, and has no target.
+            metrics: A list of names or `lw.metrics.Metric` objects; with several outputs a list of such lists, or a
+                dict by output name.
+            loss_weights: A list or a dict by output name of numbers of at least 0, or one number for one output; 1 by
+                default.
 
         Raises:
-            ValueError: An unknown name, or an argument of Keras' that is not built.
+            ValueError: An unknown name, an argument of Keras' that is not built, or a list or dict that does not fit
+                the outputs.
         """
         unbuilt = {
-            "loss_weights": None,
             "weighted_metrics": None,
             "run_eagerly": False,
             "steps_per_execution": 1,
             "jit_compile": "auto",
             "auto_scale_loss": True,
         }
-        refuse("compile", others, unbuilt, ("optimizer", "loss", "metrics"))
-        found = None if loss is None else losses.get(loss)
+        refuse("compile", others, unbuilt, ("optimizer", "loss", "metrics", "loss_weights"))
+        heads = heads_of(self.output_names, loss, loss_weights, metrics)
+        found = optimizers.get(optimizer)
         self._rates.clear()
-        self._compiled = Compiled(optimizers.get(optimizer), found, named_metrics(metrics))
+        self._compiled = Compiled(found, heads)
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -96,6 +111,8 @@ class Trainer(Explaining):
         validation_data: Any = None,
         shuffle: bool = True,
         *,
+        class_weight: Any = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
         validation_batch_size: int | None = None,
         on_nonfinite: str = "raise",
@@ -105,15 +122,22 @@ class Trainer(Explaining):
         """Train. Everything is checked before anything is changed.
 
         Args:
-            x: [N, ...], numbers of any dtype (cast to the model's), or a `lw.Ragged` of N sequences.
-            y: Targets in the shape of the output; (N,) will do for (N, 1).
+            x: [N, ...], numbers of any dtype (cast to the model's), or a `lw.Ragged` of N sequences. Of several inputs
+                a list of them, or a dict by input name.
+            y: Targets in the shape of the output; (N,) will do for (N, 1). Of several outputs a list, with None for one
+                without a loss, or a dict by output name.
             batch_size: None: 32.
             epochs, initial_epoch: Train for epochs `initial_epoch` to `epochs`.
             verbose: 0 silent, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal or notebook, else 0; to stderr.
             callbacks: An `lw.callbacks.Callback` or a list of them.
             validation_split: This share of the samples, the last ones, is validated on instead of trained on.
-            validation_data: (x, y) to validate on.
+            validation_data: (x, y) to validate on, or (x, y, sample_weight).
             shuffle: Whether batches are drawn in an order that is a pure function of the seed and the epoch.
+            class_weight: A dict of weights by class number, for a model of one output: that of a sample's class is its
+                weight in training; classes without one have 1.
+            sample_weight: [N]: the loss is the sum of weighted elements over their number, as in Keras. [N, T] for an
+                output of sequences, a Ragged for a Ragged one. Of several outputs one for all, a list (None: no
+                weights) or a dict by output name. Metrics do not depend on weights.
             validation_batch_size: Bounds memory; no figure depends on it.
             on_nonfinite: What a loss or gradient that is NaN or infinite does: "raise" ends with FloatingPointError,
                 "stop" ends training, "skip" leaves the batch out, "ignore" goes on; in the first three the weights stay
@@ -135,8 +159,6 @@ class Trainer(Explaining):
             FloatingPointError: See on_nonfinite; it names the epoch and the batch.
         """
         unbuilt = {
-            "class_weight": None,
-            "sample_weight": None,
             "steps_per_epoch": None,
             "validation_steps": None,
             "validation_freq": 1,
@@ -149,16 +171,19 @@ class Trainer(Explaining):
         as_memory(memory)
         if not isinstance(shuffle, bool):
             raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
-        x, y = self._pair(x, y, "fit")
+        x, y = self._pair(x, y, "fit", sample_weight)
         held_out = None
         if validation_data is not None:
             if validation_split:
                 raise ValueError("validation_split and validation_data exclude each other: give one of them")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("validation_data must be a pair (x, y)")
-            held_out = self._pair(validation_data[0], validation_data[1], "validation_data")
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data must be a pair (x, y), or (x, y, sample_weight)")
+            given_x, given_y, *weights = validation_data
+            held_out = self._pair(given_x, given_y, "validation_data", *weights)
         elif validation_split:
             (x, y), held_out = split_rows(x, y, validation_split)
+        if class_weight is not None:
+            y = self._class_weighted(y, class_weight)
         batches = Batches(x, y, batch_size)
         figures = compiled.figures()
         names = [*figures.names, *(f"val_{name}" for name in figures.names if held_out is not None)]
@@ -170,7 +195,7 @@ class Trainer(Explaining):
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
         size = self._rows_at_once(validation_batch_size, "validation_batch_size")
         arena = self._built(x)
-        plan = memory_plan(memory, self.layers, batches.x, batch_size)
+        plan = memory_plan(memory, lambda: self._largest_stages(batches.x, batch_size), min(batch_size, len(batches.x)))
         Fit(
             model=self,
             batches=batches,
@@ -196,22 +221,23 @@ class Trainer(Explaining):
         *,
         callbacks: Any = None,
         return_dict: bool = False,
+        sample_weight: Any = None,
         **others: Any,
     ) -> Any:
         """The loss over all samples: a float, or [loss, *metrics], or a dict with return_dict=True.
 
         Args:
-            x, y, verbose, callbacks: As in `fit`.
+            x, y, sample_weight, verbose, callbacks: As in `fit`.
             batch_size: None: 256. It only bounds memory: figures are taken from all outputs at once.
             return_dict: Figures by name.
 
         Raises:
             ValueError: As `fit`.
         """
-        refuse("evaluate", others, {"sample_weight": None, "steps": None}, ("batch_size", "verbose", "return_dict"))
+        refuse("evaluate", others, {"steps": None}, ("batch_size", "verbose", "return_dict"))
         compiled = self._compiled_with_loss("evaluate")
         batch_size = self._rows_at_once(batch_size, "batch_size")
-        x, y = self._pair(x, y, "evaluate")
+        x, y = self._pair(x, y, "evaluate", sample_weight)
         figures = compiled.figures()
         level, batches = verbosity(verbose), -(-len(x) // batch_size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches, metrics=figures.names)
@@ -223,7 +249,8 @@ class Trainer(Explaining):
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, *, callbacks: Any = None, **others: Any
     ) -> Any:
-        """The model's output, [N, ...] of its dtype; Ragged where x is Ragged and the output a sequence.
+        """The model's output, [N, ...] of its dtype; Ragged where x is Ragged and the output a sequence. Of several
+        outputs the list.
 
         Works before `compile`. No rows give no rows.
 
@@ -238,7 +265,7 @@ class Trainer(Explaining):
         """
         refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
         batch_size = self._rows_at_once(batch_size, "batch_size")
-        rows, output = self._as_input(x)
+        rows, forms = self._read(x)
         level, batches = verbosity(verbose), -(-len(rows) // batch_size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
         self._built(rows)
@@ -246,26 +273,37 @@ class Trainer(Explaining):
         progress = Progress(level, batches)
         progress.begin("Predict")
         hooks.call("on_predict_begin")
-        y, _ = self._outputs(rows, output, batch_size, hooks, "predict", progress)
+        y, _ = self._outputs(rows, forms, batch_size, hooks, "predict", progress)
         hooks.call("on_predict_end")
         progress.end(batches, {})
         return y
 
     @alone
-    def train_on_batch(self, x: Any, y: Any, *, return_dict: bool = False, **others: Any) -> Any:
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        *,
+        return_dict: bool = False,
+        **others: Any,
+    ) -> Any:
         """One step of the optimizer on all of x and y. Returns the loss before it (and metrics) like `evaluate`.
 
         Args:
-            x, y: As in `fit`.
+            x, y, sample_weight, class_weight: As in `fit`.
             return_dict: Figures by name.
 
         Raises:
             ValueError: As `fit`.
             FloatingPointError: A loss or gradient is NaN or infinite; the weights are unchanged.
         """
-        refuse("train_on_batch", others, {"sample_weight": None, "class_weight": None}, ("x", "y", "return_dict"))
+        refuse("train_on_batch", others, {}, ("x", "y", "sample_weight", "class_weight", "return_dict"))
         compiled = self._compiled_with_loss("train_on_batch")
-        x, y = self._pair(x, y, "train_on_batch")
+        x, y = self._pair(x, y, "train_on_batch", sample_weight)
+        if class_weight is not None:
+            y = self._class_weighted(y, class_weight)
         figures = compiled.figures()
         ranges = compiled.begin(self._built(x))
         try:
@@ -282,24 +320,26 @@ class Trainer(Explaining):
         return self._compiled
 
     @usual_floats
-    def _pair(self, x: Any, y: Any, verb: str) -> tuple[Rows, Rows]:
-        """x and y checked and cast; the model is not built yet."""
+    def _pair(self, x: Any, y: Any, verb: str, sample_weight: Any = None) -> tuple[Rows, Rows]:
+        """x and y, with weights if there are any, checked and cast; the model is not built yet."""
         if x is None or y is None:
             raise ValueError(f"{verb}: {'x' if x is None else 'y'} must be given")
         assert self._compiled is not None
-        rows, output = self._as_input(x)
+        rows, forms = self._read(x)
         if len(rows) == 0:
             raise ValueError(f"{verb}: x must hold at least one sample, got none")
-        target = as_target(y, output, rows, self._compiled.wants_labels, self.dtype)
-        self._compiled.check_targets(values_of(target), output[-1] or 0)
-        return rows, target
+        asked = Asked(self._compiled.heads, self.output_names, forms, len(rows), self.dtype)
+        return rows, asked.targets(y, sample_weight)
+
+    def _class_weighted(self, y: Rows, class_weight: Any) -> Rows:
+        assert self._compiled is not None
+        return class_weighted(self._compiled.heads, y, class_weight, self.dtype)
 
     def _built(self, x: Rows) -> Arena:
         """The model's parameters, created now if these are its first rows."""
         with self._building:
             if self._arena is None:
-                steps = (None,) if isinstance(x, Ragged) else ()
-                self.build((None, *self._opened((*steps, *values_of(x).shape[1:]))))
+                self.build(self._sample_shape(x))
         assert self._arena is not None
         return self._arena
 

@@ -1,0 +1,167 @@
+"""Targets and their weights, checked against what a model's outputs will be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latchwork import _core
+from latchwork.layers.arguments import as_input
+from latchwork.layers.dense import values_of
+from latchwork.models.batches import Rows, Several
+from latchwork.models.forms import Form
+from latchwork.models.heads import Head
+from latchwork.ragged import Ragged
+
+
+def as_target(y: Any, form: Form, count: int, labels: bool, dtype: np.dtype[Any]) -> NDArray[Any] | Ragged:
+    """y cast, and shaped like the model's output on `count` samples, or an error; (N,) and (N, 1) are the same.
+
+    labels: y holds class numbers, one for each row of classes.
+    """
+    target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
+    output = form.shape
+    shape: tuple[int, ...]
+    if form.offsets is not None:
+        if not isinstance(target, Ragged) or not np.array_equal(target.offsets, form.offsets):
+            raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
+        shape = (len(target.values), 1 if labels else output[-1] or 1)
+    else:
+        if isinstance(target, Ragged):
+            raise ValueError("y must be an array: only a sequence for each sequence of a Ragged x is Ragged")
+        shape = (count, *(size or 0 for size in (output[:-1] if labels else output)))
+    values = target.values if isinstance(target, Ragged) else target
+    one_more = [(*shape, 1)] if labels else [shape[:-1]] if len(shape) == 2 and shape[-1] == 1 else []
+    if values.shape != shape and values.shape not in one_more:
+        hint = " (class numbers)" if labels else ""
+        raise ValueError(f"y must have shape {shape}{hint} to match the model's output, got {values.shape}")
+    values = _whole(values.reshape(shape)) if labels else values.reshape(shape)
+    return Ragged(values, target.offsets) if isinstance(target, Ragged) else values
+
+
+def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):  # NaN and infinity are told by the comparison
+        numbers = labels.astype(np.int64)
+    if not np.array_equal(numbers, labels):
+        raise ValueError("y must hold whole class numbers, got fractions or NaN")
+    return numbers
+
+
+def as_weights(weights: Any, form: Form, count: int, dtype: np.dtype[Any]) -> NDArray[Any] | Ragged:
+    """Sample weights [N], or [N, T] for an output [N, T, ...]; of a Ragged output one a sequence or one a step."""
+    given = as_input(weights, "sample_weight", dtype)
+    values = given.values if isinstance(given, Ragged) else given
+    if not _core.all_finite(values):
+        raise ValueError("sample_weight must be finite, got NaN or infinity")
+    if form.offsets is not None:
+        steps = (int(form.offsets[-1]), 1)
+        if isinstance(given, Ragged) and np.array_equal(given.offsets, form.offsets) and values.shape == steps:
+            return given
+        if not isinstance(given, Ragged) and values.shape == (count,):
+            lengths = form.offsets[1:] - form.offsets[:-1]
+            return Ragged(np.repeat(values, lengths).reshape(steps), form.offsets)
+        raise ValueError(f"sample_weight must be ({count},) or Ragged like y with 1 feature, got {values.shape}")
+    if isinstance(given, Ragged):
+        raise ValueError("sample_weight must be an array, as the output is one")
+    whole = (count, *(size or 0 for size in form.shape[:-1]))
+    flat = values.reshape(-1) if values.shape == (count, 1) and len(whole) == 1 else values
+    if flat.shape not in (whole[:1], whole[:2]):
+        expected = " or ".join(str(shape) for shape in dict.fromkeys((whole[:1], whole[:2])))
+        raise ValueError(f"sample_weight must have shape {expected}, got {values.shape}")
+    return flat
+
+
+def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.dtype[Any]) -> Several:
+    """Targets y with the weight of each sample's class: the class number, the largest of a one-hot row, or 0 and 1."""
+    if len(heads) > 1:
+        raise ValueError("class_weight is for a model of one output: give sample_weight as a dict or a list")
+    if isinstance(y, Several):
+        raise ValueError("class_weight and sample_weight exclude each other: give one of them")
+    if not isinstance(class_weight, Mapping) or not class_weight:
+        raise ValueError(f"class_weight must be a dict of class numbers and weights, got {class_weight!r}")
+    for number, weight in class_weight.items():
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        real = isinstance(weight, (int, float, np.number)) and not isinstance(weight, bool)
+        if not whole or not real or not math.isfinite(weight):
+            raise ValueError(f"class_weight must hold a finite number for each class, got {number!r}: {weight!r}")
+    if isinstance(y, Ragged) or y.ndim > (1 if heads[0].wants_labels else 2):
+        raise ValueError("class_weight must be None for an output of sequences: give sample_weight")
+    classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else np.rint(y.reshape(len(y)))
+    return Several(y, np.array([class_weight.get(int(number), 1.0) for number in classes], dtype))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a batch of `count` samples must bring for each output: `forms` are those of the outputs."""
+
+    heads: Sequence[Head]
+    names: Sequence[str]
+    forms: Sequence[Form]
+    count: int
+    dtype: np.dtype[Any]
+
+    def targets(self, y: Any, sample_weight: Any) -> Rows:
+        """y cast and checked; with weights, or for several outputs, targets and then weights in a `Several`."""
+        if len(self.heads) == 1:
+            target = self._target(0, self._only(y, "y"))
+            weights = self._weights(0, self._only(sample_weight, "sample_weight"))
+            return target if weights is None else Several(target, weights)
+        each_y, each_weight = self._by_output(y, "y"), self._by_output(self._for_all(sample_weight), "sample_weight")
+        targets, weights_of = [], []
+        for i, name in enumerate(self.names):
+            try:
+                targets.append(self._target(i, each_y[i]))
+                weights_of.append(self._weights(i, each_weight[i]))
+            except ValueError as error:
+                raise ValueError(f"output {name!r}: {error}") from None
+        return Several(*targets, *weights_of)
+
+    def _target(self, i: int, y: Any) -> Any:
+        head, form = self.heads[i], self.forms[i]
+        if head.loss is None:
+            if y is not None:
+                raise ValueError("y must be None for an output without a loss")
+            return None
+        if y is None:
+            raise ValueError("y must be given, as the output has a loss")
+        target = as_target(y, form, self.count, head.wants_labels, self.dtype)
+        head.check_targets(values_of(target), form.shape[-1] or 0)
+        return target
+
+    def _weights(self, i: int, given: Any) -> Any:
+        if given is None:
+            return None
+        if self.heads[i].loss is None:
+            raise ValueError("sample_weight must be None for an output without a loss")
+        return as_weights(given, self.forms[i], self.count, self.dtype)
+
+    def _only(self, given: Any, what: str) -> Any:
+        """What is given for the one output: it may stand in a dict by name, or alone in a list of arrays."""
+        if isinstance(given, Mapping):
+            return self._by_output(given, what)[0]
+        in_list = isinstance(given, (list, tuple)) and len(given) == 1
+        return given[0] if in_list and isinstance(given[0], (np.ndarray, Ragged)) else given
+
+    def _for_all(self, given: Any) -> Any:
+        """Weights that are one array are those of every output."""
+        if isinstance(given, (Mapping, list, tuple)):
+            return given
+        return [None if head.loss is None else given for head in self.heads]
+
+    def _by_output(self, given: Any, what: str) -> list[Any]:
+        """The entries of a list or a dict by name, one for each output."""
+        names = self.names
+        if isinstance(given, Mapping):
+            for name in given:
+                if name not in names:
+                    raise ValueError(f"{what}: no output is named {name!r}; there are {', '.join(names)}")
+            return [given.get(name) for name in names]
+        if not isinstance(given, (list, tuple)) or len(given) != len(names):
+            got = f"{len(given)} entries" if isinstance(given, (list, tuple)) else type(given).__name__
+            raise ValueError(f"{what} must be a list or a dict of the outputs {', '.join(names)}, got {got}")
+        return list(given)
