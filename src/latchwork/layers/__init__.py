@@ -3,6 +3,7 @@
 from latchwork.layers.base import Layer, Variable
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.cell import Cell, GRUCell, LSTMCell, SimpleRNNCell
+from latchwork.layers.concatenate import Concatenate
 from latchwork.layers.dense import Activation, Dense
 from latchwork.layers.dot import Dot
 from latchwork.layers.dropout import Dropout
@@ -22,7 +23,7 @@ from latchwork.layers.merge_functions import (
     multiply,
     subtract,
 )
-from latchwork.layers.merging import Add, Average, Concatenate, Maximum, Merge, Minimum, Multiply, Subtract
+from latchwork.layers.merging import Add, Average, Maximum, Merge, Minimum, Multiply, Subtract
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.reshaping import Flatten, RepeatVector
 from latchwork.layers.rnn import RNN

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from latchwork.layers.concatenate import Concatenate
 from latchwork.layers.dot import Dot
-from latchwork.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from latchwork.layers.merging import Add, Average, Maximum, Minimum, Multiply, Subtract
 
 __all__ = ["add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]
 

@@ -55,6 +55,22 @@ class Graph:
         """The layers that read input i as x, or as a state."""
         return [node.layer for node in self.nodes if i in node.x or i in node.states]
 
+    def opened(self, i: int) -> Shape:
+        """The shape of input i with its number of steps left open, where those that read it allow that."""
+        shape = self.inputs[i].shape
+        found: Shape = self.readers(i)[0].any_steps(shape)
+        return found if len(found) == len(shape) else shape
+
+    def wanted(self) -> list[bool]:
+        """Of each slot, whether something that learns stands before it."""
+        found = [False] * self.slots
+        for node in self.nodes:
+            learns = bool(node.layer.trainable and node.layer.variables)
+            learns = learns or any(found[slot] for slot in (*node.x, *node.states))
+            for slot in node.y:
+                found[slot] = learns
+        return found
+
     def shapes(self, given: Sequence[Shape]) -> list[Any]:
         """The sample shape in every slot, for inputs of those shapes; an error names the layer that does not fit."""
         found: list[Any] = [*given, *[None] * (self.slots - len(given))]

@@ -72,8 +72,9 @@ def heads_of(names: Sequence[str], loss: Any, loss_weights: Any, measured: Any) 
     weights = _by_output(names, loss_weights, "loss_weights", for_all=not several)
     if several or isinstance(measured, Mapping):
         each = _by_output(names, measured, "metrics", for_all=False)
-    else:
-        each = [measured]
+    else:  # for one output a list in a list will do
+        nested = isinstance(measured, (list, tuple)) and len(measured) == 1 and isinstance(measured[0], (list, tuple))
+        each = list(measured) if nested else [measured]
     heads = []
     for name, given, weight, of_output in zip(names, found, weights, each, strict=True):
         objective = None if given is None else losses.get(given)

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from latchwork import _core
 from latchwork.layers.arena import Arena
-from latchwork.layers.arguments import Shape, as_input, check_fit, refuse
+from latchwork.layers.arguments import as_input, check_fit, refuse
 from latchwork.layers.base import Layer, Stage
 from latchwork.layers.dense import like, values_of
 from latchwork.layers.explain import Asked
-from latchwork.layers.explain import with_steps as with_asked_steps
 from latchwork.layers.explanation import Explanation
 from latchwork.layers.input import Input
 from latchwork.layers.symbol import Symbol
@@ -23,7 +22,7 @@ from latchwork.models.batches import Rows, Several
 from latchwork.models.estimate import Estimate
 from latchwork.models.forms import Form, form_of
 from latchwork.models.graph import Graph, Node, graph_of
-from latchwork.models.memory import largest_lengths, with_steps
+from latchwork.models.graph_views import asked_shapes, largest_stages, lines_of, timed_parts
 from latchwork.models.network import Network
 from latchwork.models.session import Session
 from latchwork.models.summary import Line
@@ -59,6 +58,8 @@ class Model(Network):
     >>> [y.shape for y in model.predict(x)]
     [(4, 1), (4, 1)]
     """
+
+    is_graph = True
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, *, name: str = "model", dtype: Any = None, **others: Any
@@ -134,23 +135,22 @@ class Model(Network):
         return parts[0] if len(parts) == 1 else Several(*parts), [found[slot] for slot in self._graph.outputs]
 
     def _read_input(self, i: int, given: Any) -> NDArray[Any] | Ragged:
-        expected = self._graph.inputs[i].shape
         own = [layer for layer in self._graph.readers(i) if type(layer).read is not Layer.read]
         for layer in own:  # such as an Embedding, which reads whole numbers
             given = layer.read(given, self.dtype)
         part: NDArray[Any] | Ragged = given if own else as_input(given, "x", self.dtype)
         if not isinstance(part, Ragged) and part.ndim == 0:
             raise ValueError("x must have a batch axis, got a single number")
-        check_fit(form_of(part).shape, self._opened(i, expected), self.name)
+        shape, expected = form_of(part).shape, self._graph.opened(i)
+        if own and isinstance(part, Ragged) and len(expected) == 1:  # numbers [N, 1] of sequences [T]
+            shape = shape[:1]
+        check_fit(shape, expected, self.name)
         return part
-
-    def _opened(self, i: int, shape: Shape) -> Shape:
-        """The shape of input i with its number of steps left open, where those that read it allow that."""
-        opened: Shape = self._graph.readers(i)[0].any_steps(shape)
-        return opened if len(opened) == len(shape) else shape
 
     def _by_input(self, x: Any) -> list[Any]:
         names = self.input_names
+        if isinstance(x, Several):  # read before
+            return list(x.parts)
         if isinstance(x, Mapping):
             if set(x) != set(names):
                 raise ValueError(f"x must be a dict of {', '.join(names)}, got {', '.join(map(str, x)) or 'nothing'}")
@@ -204,7 +204,7 @@ class Model(Network):
 
     def _backward(self, contexts: list[Any], dy: Any) -> None:
         """Nodes in reverse; where an array was read several times, its gradients add up, the last reader's first."""
-        graph, wanted = self._graph, self._wanted()
+        graph, wanted = self._graph, self._graph.wanted()
         gradients: list[Any] = [None] * graph.slots
         for slot, gradient in zip(graph.outputs, dy if len(graph.outputs) > 1 else [dy], strict=True):
             gradients[slot] = _added(gradients[slot], gradient)
@@ -223,16 +223,6 @@ class Model(Network):
             for slot, gradient in zip((*node.x, *node.states), of_x, strict=True):
                 if wanted[slot]:
                     gradients[slot] = _added(gradients[slot], gradient)
-
-    def _wanted(self) -> list[bool]:
-        """Of each slot, whether something that learns stands before it."""
-        wanted = [False] * self._graph.slots
-        for node in self._graph.nodes:
-            learns = bool(node.layer.trainable and node.layer.variables)
-            learns = learns or any(wanted[slot] for slot in (*node.x, *node.states))
-            for slot in node.y:
-                wanted[slot] = learns
-        return wanted
 
     # ---- looks --------------------------------------------------------------------------------------------------
 
@@ -260,70 +250,42 @@ class Model(Network):
         """
         raise ValueError(f"{self.name}: estimate is for a Sequential: that of graphs is not supported yet")
 
+    def _fields(self) -> dict[str, Any]:
+        graph = self._graph
+        inputs = zip(self.input_names, graph.inputs, strict=True)
+        return {
+            "inputs": [{"name": name, "shape": list(symbol.shape)} for name, symbol in inputs],
+            "nodes": [
+                {"layer": self.layers.index(node.layer), "x": [*node.x], "initial_state": [*node.states]}
+                for node in graph.nodes
+            ],
+            "outputs": [*graph.outputs],
+        }
+
     def _known(self) -> bool:
         return True
 
     def _lines(self) -> list[Line]:
-        graph = self._graph
-        shapes = graph.shapes([symbol.shape for symbol in graph.inputs])
-        names = list(self.input_names)
-        lines = [Line(name, [shapes[i]]) for i, name in enumerate(names)]
-        for node in graph.nodes:
-            reads = ", ".join(names[slot] for slot in (*node.x, *node.states))
-            lines.append(
-                Line(node.layer, [shapes[slot] for slot in node.y], node.taken(shapes), reads, again=node.again)
-            )
-            several = len(node.y) > 1
-            names += [f"{node.layer.name}[{i}]" if several else node.layer.name for i in range(len(node.y))]
-        return lines
+        return lines_of(self._graph, self.input_names)
 
     def _calls(self, shape: Any) -> Iterator[tuple[Layer, Any]]:
         shapes = self._graph.shapes(shape)
         return ((node.layer, node.taken(shapes)) for node in self._graph.nodes)
 
     def _largest_stages(self, x: Rows, batch_size: int) -> list[Stage]:
-        parts: list[Any] = list(x.parts) if isinstance(x, Several) else [x]
-        shapes = self._graph.shapes([form_of(part).shape for part in parts])
-        lengths: list[Any] = [largest_lengths(part, batch_size) for part in parts]
-        lengths += [None] * (self._graph.slots - len(lengths))
-        stages: list[Stage] = []
-        for node in self._graph.nodes:
-            for slot in node.y:
-                lengths[slot] = lengths[node.x[0]]
-            steps = with_steps(lengths[node.x[0]], shapes[node.x[0]])
-            stages += node.layer._stages(node.taken(shapes), steps)
-        return stages
+        return largest_stages(self._graph, list(x.parts) if isinstance(x, Several) else [x], batch_size)
 
     def _asked_shape(self, steps: Any) -> Any:
         self.build()
-        shapes = []
-        for i, symbol in enumerate(self._graph.inputs):
-            opened = self._opened(i, symbol.shape)
-            in_steps = bool(opened) and opened[0] is None
-            shapes.append(with_asked_steps(self._graph.readers(i)[0], symbol.shape, steps if in_steps else None))
-        return shapes
+        return asked_shapes(self._graph, steps)
+
+    def _timed_parts(self, found: Explanation, shape: Any) -> list[Explanation]:
+        return timed_parts(self._graph, found, shape)
 
     def _explained(self, shape: Any, asked: Asked) -> Explanation:
         parts = [layer._explain(x_shape, asked) for layer, x_shape in self._calls(shape)]
         kind = f"{type(self).__name__}, {self.dtype}"
         return asked.answer(self._graph.readers(0)[0], self.name, kind, shape[0], parts=tuple(parts))
-
-    def _timed_parts(self, found: Explanation, shape: Any) -> list[Explanation]:
-        graph, parts, wanted = self._graph, [], self._wanted()
-        slots: list[Any] = [None] * graph.slots
-        masks: list[Any] = [None] * graph.slots
-        for i, of_input in enumerate(shape):
-            slots[i] = graph.readers(i)[0]._sample((found.batch_size, *of_input))
-        for node, part in zip(graph.nodes, found.parts, strict=True):
-            x, mask = node.taken(slots), node.taken(masks)
-            known = None if isinstance(mask, list) and all(each is None for each in mask) else mask
-            timed, y = node.layer._timed(part, x, known, need_dx=any(wanted[slot] for slot in node.x))
-            parts.append(timed)
-            made = node.layer.compute_mask(x, mask)
-            for i, slot in enumerate(node.y):
-                slots[slot] = node.filled(y)[i]
-                masks[slot] = made if i < node.layer.y_count else None
-        return parts
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r}: {', '.join(self.input_names)} -> {', '.join(self._output_names)}>"

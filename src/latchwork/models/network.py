@@ -28,6 +28,8 @@ class Network(Trainer):
         dtype: "float32" or "float64"; None leaves it to the layers.
     """
 
+    is_graph = False  # whether layers have several readers, inputs or outputs
+
     def __init__(self, name: str, dtype: Any) -> None:
         super().__init__()
         self.name = name
@@ -189,6 +191,10 @@ class Network(Trainer):
             self.build()
         for line in summarize(self.name, self._lines(), self.dtype):
             (print_fn or print)(line)
+
+    def _fields(self) -> dict[str, Any]:
+        """What its file says of it beside name, dtype and layers."""
+        raise NotImplementedError
 
     def _known(self) -> bool:
         """Whether the parameters can be made already."""

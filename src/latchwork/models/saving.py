@@ -6,7 +6,7 @@ docs/model-files.md describes the format; reading and writing it are the core's.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import as_flag
 from latchwork.layers.base import write_weights
 from latchwork.models.compiled import Compiled
+from latchwork.models.heads import Head
 
 if TYPE_CHECKING:
     from latchwork.models.network import Network
@@ -38,7 +39,8 @@ LAYERS = Registry(
     _named(
         layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.Bidirectional, layers.TimeDistributed,
         layers.Dense, layers.Activation, layers.Dropout, layers.Flatten, layers.RepeatVector, layers.Masking,
-        layers.Embedding,
+        layers.Embedding, layers.Concatenate, layers.Add, layers.Subtract, layers.Multiply, layers.Average,
+        layers.Maximum, layers.Minimum, layers.Dot,
     ),
     LAYER_FIELDS,
     numbers=("mask_value",),
@@ -121,15 +123,8 @@ def read_tensor(
 
 def model_fields(model: Network) -> dict[str, Any]:
     """The architecture: the metadata's "model"."""
-    if model.layers and model.layers[-1].outputs > 1:
-        raise ValueError(f"{model.layers[-1].name}: several outputs cannot be saved: a model has one")
-    return {
-        "class": "Sequential",
-        "name": model.name,
-        "dtype": str(model.dtype),
-        "input_shape": model._input,
-        "layers": [describe(layer, LAYERS) for layer in model.layers],
-    }
+    common = {"class": type(model).__name__, "name": model.name, "dtype": str(model.dtype)}
+    return common | model._fields() | {"layers": [describe(layer, LAYERS) for layer in model.layers]}
 
 
 def _training_fields(model: Network, compiled: Compiled) -> dict[str, Any]:
@@ -139,13 +134,25 @@ def _training_fields(model: Network, compiled: Compiled) -> dict[str, Any]:
     return {
         "optimizer": describe(compiled.optimizer, OPTIMIZERS),
         "iterations": compiled.optimizer.iterations,
-        "loss": None if compiled.loss is None else describe(compiled.loss, LOSSES),
-        "metrics": [
-            metric if isinstance(metric, str) else describe(metric, METRICS) for metric in compiled.metrics.values()
-        ],
+        **_heads(model, compiled.heads),
         "epochs_trained": model.epochs_trained,
         "seed": model._seed(),
     }
+
+
+def _heads(model: Network, heads: Sequence[Head]) -> dict[str, Any]:
+    """What outputs are trained on: of a Sequential its own, of a graph a list each."""
+    losses_of = [None if head.loss is None else describe(head.loss, LOSSES) for head in heads]
+    metrics_of = [
+        [metric if isinstance(metric, str) else describe(metric, METRICS) for metric in head.metrics.values()]
+        for head in heads
+    ]
+    weights_of = [head.weight for head in heads]
+    if model.is_graph:
+        return {"loss": losses_of, "loss_weights": weights_of, "metrics": metrics_of}
+    if weights_of != [1.0]:
+        raise ValueError(f"{model.name}: loss_weights of a Sequential cannot be saved: compile without them")
+    return {"loss": losses_of[0], "metrics": metrics_of[0]}
 
 
 def _extras(extras: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, NDArray[Any]]]]:

@@ -169,6 +169,11 @@ class Sequential(Network):
         calls = self._calls(form_of(x).shape)
         return [stage for layer, shape in calls for stage in layer._stages(shape, with_steps(lengths, shape))]
 
+    def _fields(self) -> dict[str, Any]:
+        if self.layers and self.layers[-1].outputs > 1:
+            raise ValueError(f"{self.layers[-1].name}: several outputs cannot be saved: a Sequential has one")
+        return {"input_shape": self._input}
+
     def _known(self) -> bool:
         return self._input is not None and bool(self.layers)
 
