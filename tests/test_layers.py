@@ -368,4 +368,4 @@ def test_keras_positions():
 def test_repr():
     layer = LSTM(3)
     assert repr(layer) == "<LSTM 'lstm', 0 parameters>"
-    assert repr(Input((2, 1))) == "<Input (2, 1)>"
+    assert repr(Input((2, 1))) == "<Input 'input' (B, 2, 1)>"

@@ -202,14 +202,15 @@ def test_summary(capsys):
     text = capsys.readouterr().out
     assert text.splitlines() == [
         "Model 'mine', float32",
-        "Layer          Output shape  Parameters",
-        "---------------------------------------",
-        "lstm (LSTM)    (B, 6, 5)            160",
-        "gru (GRU)      (B, 4)               132",
-        "dense (Dense)  (B, 3)                15",
-        "---------------------------------------",
+        "Layer          Output shape  Parameters  Bytes  FLOPs/step",
+        "----------------------------------------------------------",
+        "lstm (LSTM)    (B, 6, 5)            160    640         280",
+        "gru (GRU)      (B, 4)               132    528         216",
+        "dense (Dense)  (B, 3)                15     60          24",
+        "----------------------------------------------------------",
         "Parameters: 307 (1.2 KiB)",
         "  trainable 175 (0.7 KiB), not trainable 132 (0.5 KiB)",
+        "FLOPs of the kernels, forward, a step of one sample: 520",
     ]
     lines = []
     model.summary(print_fn=lines.append)
@@ -219,7 +220,7 @@ def test_summary(capsys):
 def test_summary_before_the_input_is_known():
     lines = []
     Sequential([LSTM(3), Dense(1)]).summary(print_fn=lines.append)
-    assert lines[3].split() == ["lstm", "(LSTM)", "?", "?"]
+    assert lines[3].split() == ["lstm", "(LSTM)", "?", "?", "?", "?"]
 
 
 def test_repr():
