@@ -10,6 +10,7 @@ import latchwork as lw
 from latchwork import _core
 from latchwork.layers import LSTM, Bidirectional, Concatenate, Dense, Dropout, Embedding, Input, Subtract
 from latchwork.models import Model, Sequential, load_model
+from latchwork.models.saving import LAYERS
 
 
 def model_of(dtype="float32"):
@@ -54,6 +55,16 @@ def test_the_same_bits_come_back_and_training_goes_on(tmp_path, dtype):
     again.save(tmp_path / "n.safetensors")
     model.save(path)
     assert path.read_bytes() == (tmp_path / "n.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LAYERS.classes.items() if kind.many_inputs])
+def test_every_merging_layer(tmp_path, name):
+    options = {"Dot": {"axes": (2, -1)}, "Concatenate": {"axis": 1}}.get(name, {})
+    a, b = Input((3, 2)), Input((3, 2))
+    model = Model([a, b], LAYERS.classes[name](**options)([a, Dense(2)(b)]))
+    model.save(tmp_path / "m.safetensors")
+    x = [RNG.normal(size=(4, 3, 2)) for _ in range(2)]
+    np.testing.assert_array_equal(load_model(tmp_path / "m.safetensors").predict(x), model.predict(x))
 
 
 def test_weights_alone(tmp_path):
