@@ -249,6 +249,57 @@ def test_one_answer(make):
     assert equal(*found)
 
 
+def test_an_array_may_be_two_outputs():
+    def weights(outputs):
+        lw.set_seed(3)
+        x = Input((2,), dtype="float64")
+        y = Dense(1)(x)
+        model = Model(x, [y] * outputs)
+        assert model.output_names == ["dense", "dense_1"][:outputs]
+        model.compile(lw.optimizers.SGD(0.1 if outputs == 2 else 0.2), "mse")
+        model.train_on_batch(rows, [targets] * outputs)
+        return model.get_weights()
+
+    rows, targets = RNG.normal(size=(4, 2)), RNG.normal(size=(4, 1))
+    for one, two in zip(weights(1), weights(2), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-14)
+
+
+def test_states_as_inputs_and_outputs_go_step_by_step():
+    lw.set_seed(1)
+    x, h, c = Input((None, 2), name="x"), Input((3,), name="h"), Input((3,), name="c")
+    model = Model([x, h, c], LSTM(3, return_sequences=True, return_state=True)(x, initial_state=[h, c]))
+    assert model.output_names == ["lstm", "lstm_1", "lstm_2"]
+    series, zero = RNG.normal(size=(4, 6, 2)), np.zeros((4, 3))
+    whole = model.predict([series, zero, zero])
+    states, steps = [zero, zero], []
+    for t in range(6):
+        y, *states = model.predict({"h": states[0], "c": states[1], "x": series[:, t : t + 1]})
+        steps.append(y)
+    np.testing.assert_array_equal(np.concatenate(steps, axis=1), whole[0])
+    assert equal(states, whole[1:])
+    assert model.explain(4, 6, measure=False).steps == 6
+
+
+def test_validation_split_of_several_inputs():
+    found = []
+    for split in (True, False):
+        model, inputs, outputs = shared_layer()
+        rng = np.random.default_rng(0)
+        x, y = ([rng.normal(size=(20, *shape[1:])) for shape in shapes] for shapes in (inputs, outputs))
+        lw.set_seed(5)
+        model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+        model.compile("adam", "mse")
+        if split:
+            history = model.fit(x, y, epochs=2, batch_size=4, verbose=0, validation_split=0.25)
+        else:
+            held_out = [part[15:] for part in x], [part[15:] for part in y]
+            train = [part[:15] for part in x], [part[:15] for part in y]
+            history = model.fit(*train, epochs=2, batch_size=4, verbose=0, validation_data=held_out)
+        found.append(history.history)
+    assert found[0] == found[1]
+
+
 def test_a_shared_layer_is_one_set_of_parameters():
     model, *_ = shared_layer()
     assert model.count_params() == 4 * (2 * 3 + 3 * 3 + 3) + 4
