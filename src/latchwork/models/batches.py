@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.layers.arguments import Shape, as_input
+from latchwork.losses import Loss
 from latchwork.ragged import Ragged
 
 Rows = NDArray[Any] | Ragged
@@ -19,29 +20,32 @@ def gives_sequences(x: Rows, output: Shape) -> bool:
     return isinstance(x, Ragged) and len(output) == 2 and output[0] is None
 
 
-def as_target(y: Any, output: Shape, x: Rows, labels: bool, dtype: np.dtype[Any]) -> Rows:
-    """y cast, and shaped like the model's output on x, or an error; (N,) and (N, 1) are the same.
+def as_target(y: Any, output: Shape, x: Rows, loss: Loss, dtype: np.dtype[Any]) -> Rows:
+    """y cast, and of the shape and range that the loss wants for the output on x; (N,) and (N, 1) are the same.
 
-    output: the shape of one sample of the output on x. labels: y holds class numbers, one for each row of classes.
+    output: the shape of one sample of the output on x.
     """
+    labels = loss.labels
+    wanted = loss.target_shape((None, *output))[1:]
     target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
     shape: tuple[int, ...]
     if isinstance(x, Ragged) and gives_sequences(x, output):
         if not isinstance(target, Ragged) or not np.array_equal(target.offsets, x.offsets):
             raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
         rows: Rows = target
-        shape = (len(target.values), 1 if labels else output[-1] or 1)
+        shape = (len(target.values), *(size or 1 for size in wanted[1:] or (1,)))
     else:
         if isinstance(target, Ragged):
             raise ValueError("y must be an array: only a sequence for each sequence of a Ragged x is Ragged")
         rows = target
-        shape = (len(x), *(size or 0 for size in (output[:-1] if labels else output)))
+        shape = (len(x), *(size or 0 for size in wanted))
     values = rows.values if isinstance(rows, Ragged) else rows
     one_more = [(*shape, 1)] if labels else [shape[:-1]] if len(shape) == 2 and shape[-1] == 1 else []
     if values.shape != shape and values.shape not in one_more:
         hint = " (class numbers)" if labels else ""
         raise ValueError(f"y must have shape {shape}{hint} to match the model's output, got {values.shape}")
     values = _whole(values.reshape(shape)) if labels else values.reshape(shape)
+    loss.check_targets(values, output)
     return Ragged(values, rows.offsets) if isinstance(rows, Ragged) else values
 
 

@@ -24,21 +24,6 @@ class Compiled:
     loss: losses.Loss | None
     metrics: dict[str, Any]
 
-    @property
-    def wants_labels(self) -> bool:
-        """Whether targets are class numbers."""
-        return isinstance(self.loss, losses.SparseCategoricalCrossentropy)
-
-    def check_targets(self, y: NDArray[Any], classes: int) -> None:
-        """Raise for targets the loss cannot take: now, as the batch that holds them may come after many updates."""
-        if not y.size:
-            return
-        low, high = y.min(), y.max()
-        if self.wants_labels and not (low >= 0 and high < classes):
-            raise ValueError(f"y must hold class numbers from 0 to {classes - 1}, got {low} to {high}")
-        if isinstance(self.loss, (losses.BinaryCrossentropy, losses.CategoricalCrossentropy)) and (low < 0 or high > 1):
-            raise ValueError(f"y must lie in [0, 1] for {self.loss.name}, got {low} to {high}")
-
     def figures(self) -> Figures:
         """Loss and metrics of no samples yet."""
         return Figures({name: metrics.get(metric) for name, metric in self.metrics.items()})

@@ -290,9 +290,8 @@ class Trainer(Explaining):
         rows, output = self._as_input(x)
         if len(rows) == 0:
             raise ValueError(f"{verb}: x must hold at least one sample, got none")
-        target = as_target(y, output, rows, self._compiled.wants_labels, self.dtype)
-        self._compiled.check_targets(values_of(target), output[-1] or 0)
-        return rows, target
+        assert self._compiled.loss is not None
+        return rows, as_target(y, output, rows, self._compiled.loss, self.dtype)
 
     def _built(self, x: Rows) -> Arena:
         """The model's parameters, created now if these are its first rows."""
