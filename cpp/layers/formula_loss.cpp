@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "latchwork/cpu.h"
 #include "latchwork/error.h"
+#include "layers/blocks.h"
 #include "layers/loss_formulas.h"
 #include "layers/statistics.h"
 
@@ -14,26 +14,7 @@ namespace {
 
 constexpr Index kBlock = 128;  // elements: a parameter's plane is 1 KB
 
-// f(begin, end, scratch) over [0, n) in blocks, each thread with its own scratch: the team may not allocate.
-template <class F>
-void in_blocks(Index n, Index block, Index scratch, F f) {
-  constexpr Index kBlocksEach = 16;
-  const Index blocks = ceil_div(n, block);
-  const Index parts = std::min<Index>(num_threads(), ceil_div(blocks, kBlocksEach));
-  if (parts == 0) return;
-  Buffer<double> own(checked_product(parts, scratch));
-  const Index share = ceil_div(blocks, parts) * block;
-  InterruptPoll poll;
-  parallel_for(parts, 1, [&](Index first, Index last) {
-    for (Index part = first; part < last; ++part) {
-      const Index stop = std::min(n, (part + 1) * share);
-      for (Index i = part * share; i < stop && !poll.wanted(); i += block) {
-        f(i, std::min(stop, i + block), own.data() + part * scratch);
-      }
-    }
-  });
-  poll.check();
-}
+constexpr Index kBlocksEach = 16;
 
 // Where the losses of a row find their outputs: [blocks][losses][components]; and their targets.
 struct Places {
@@ -60,7 +41,7 @@ void run_elements(const ElementFormula& formula, const FormulaOptions& options, 
   const double constant = formula.constant ? formula.constant(options) : 0.0;
   const double scale = 1.0 / static_cast<double>(batch.count);
   const Index scratch = (3 + 2 * planes + kScratchPlanes + options.components) * kBlock;
-  in_blocks(batch.rows * places.losses, kBlock, scratch, [&](Index begin, Index end, double* own) {
+  in_blocks(batch.rows * places.losses, kBlock, kBlocksEach, scratch, [&](Index begin, Index end, double* own) {
     double* const target = own;
     double* const level = target + kBlock;
     double* const loss = level + kBlock;
@@ -92,7 +73,7 @@ template <class T>
 void run_rows(RowFormula formula, const FormulaOptions& options, const FormulaBatch<T>& batch, double* losses) {
   const Index n = batch.shape.outputs;
   const double scale = 1.0 / static_cast<double>(batch.count);
-  in_blocks(batch.rows, ceil_div(kBlock, n), 5 * n, [&](Index begin, Index end, double* own) {
+  in_blocks(batch.rows, ceil_div(kBlock, n), kBlocksEach, 5 * n, [&](Index begin, Index end, double* own) {
     for (Index r = begin; r < end; ++r) {
       T* const gradient = batch.gradient ? batch.gradient + r * n : nullptr;
       double weight;

@@ -41,7 +41,7 @@ double elementwise_loss(std::string_view name, const LossOptions& options, const
   const Pass<T> pass = elementwise_pass<T>(name, options.from_logits);
   if (!pass) throw Error("unknown loss " + std::string(name));
   if (name == "binary_crossentropy") require_probabilities(b.target, b.n);
-  const T scale = static_cast<T>(1.0 / static_cast<double>(b.count));
+  const T scale = static_cast<T>(1.0 / static_cast<double>(std::max<Index>(b.count, 1)));  // all left out: 0, not NaN
   return sum_chunks(b.n, [&](Index start, Index count) {
     return pass({count, b.target + start, b.prediction + start, b.weight ? b.weight + start : nullptr,
                  b.gradient ? b.gradient + start : nullptr, scale, static_cast<T>(options.delta),

@@ -155,6 +155,17 @@ def formula_loss(
     weight: NDArray[Any] | None = None,
     count: int | None = None,
 ) -> tuple[float, int, NDArray[Any] | None]: ...
+def ctc_loss(
+    labels: NDArray[np.int64],
+    places: NDArray[np.int64],
+    y_pred: NDArray[Any],
+    steps: NDArray[np.int64],
+    *,
+    blank: int,
+    gradient: bool = True,
+    weight: NDArray[Any] | None = None,
+    count: int | None = None,
+) -> tuple[float, int, NDArray[Any] | None]: ...
 def accuracy(name: str, y: NDArray[Any], y_pred: NDArray[Any], *, threshold: float = 0.5) -> tuple[int, int]: ...
 def sgd_update(
     params: NDArray[Any],

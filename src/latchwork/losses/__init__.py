@@ -21,11 +21,13 @@ from latchwork.losses.classes import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
+from latchwork.losses.ctc import CTC, ctc_decode, sequences_of
 from latchwork.losses.likelihoods import (
     GaussianNegativeLogLikelihood,
     MixtureNegativeLogLikelihood,
     StudentTNegativeLogLikelihood,
 )
+from latchwork.losses.masked import Masked
 from latchwork.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -37,7 +39,15 @@ from latchwork.losses.regression import (
     Poisson,
     Quantile,
 )
-from latchwork.losses.targets import labels_for, shape_of, targets_like, targets_of_shape, weights_for
+from latchwork.losses.targets import (
+    as_numbers,
+    labels_for,
+    shape_of,
+    targets_like,
+    targets_of_shape,
+    weights_for,
+    whole_numbers,
+)
 from latchwork.names import resolve
 
 # The short names and Keras' further ones; each is known by its class's name too.
@@ -63,13 +73,15 @@ _ALIASES: dict[type[Loss], tuple[str, ...]] = {
     GaussianNegativeLogLikelihood: ("gaussian_nll", "gaussian_negative_log_likelihood"),
     StudentTNegativeLogLikelihood: ("student_t_nll", "student_t_negative_log_likelihood"),
     MixtureNegativeLogLikelihood: ("mixture_nll", "mixture_negative_log_likelihood"),
+    CTC: ("ctc",),
 }
+_NAMES: dict[str, type[Loss]] = {name: known for known, names in _ALIASES.items() for name in (*names, known.__name__)}
 
 # By the names that files use.
-CLASSES = {known.__name__: known for known in _ALIASES}
-_NAMES: dict[str, type[Loss]] = {name: known for known, names in _ALIASES.items() for name in names} | CLASSES
+CLASSES: dict[str, type[Loss]] = {known.__name__: known for known in _ALIASES} | {"Masked": Masked}
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
@@ -82,6 +94,7 @@ __all__ = [
     "KLDivergence",
     "LogCosh",
     "Loss",
+    "Masked",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanSquaredError",
@@ -92,12 +105,16 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
     "StudentTNegativeLogLikelihood",
+    "as_numbers",
+    "ctc_decode",
     "get",
     "labels_for",
+    "sequences_of",
     "shape_of",
     "targets_like",
     "targets_of_shape",
     "weights_for",
+    "whole_numbers",
 ]
 
 

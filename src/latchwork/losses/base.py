@@ -32,6 +32,8 @@ class Loss(ABC):
     name: str
     # Whether targets are class numbers, which stay integers.
     labels: ClassVar[bool] = False
+    # Whether it takes whole sequences: outputs [B, T, ...], or a Ragged of the real steps; else any rows of outputs.
+    sequences: ClassVar[bool] = False
 
     @abstractmethod
     def value_and_grad(
@@ -91,22 +93,25 @@ class CoreLoss(Value, Loss):
         """The shape of the losses of outputs."""
         return output
 
+    def _call(self, targets: NDArray[Any], y_pred: NDArray[Any], **given: Any) -> tuple[float, int, Any]:
+        """What the core says of targets in their shape; `given`: weight, an array of the elements; count; gradient."""
+        return self._function(self._core_name, targets, y_pred, **self._options(), **given)  # type: ignore[no-any-return]
+
     def value_and_grad(
         self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None
     ) -> tuple[float, int, NDArray[Any]]:
-        targets, options = self._targets(y_true, y_pred), self._options()
+        targets, options = self._targets(y_true, y_pred), {}
         if sample_weight is not None:
             options["weight"] = weights_for(sample_weight, self._elements(y_pred.shape), y_pred.dtype)
-        total, count, gradient = self._function(self._core_name, targets, y_pred, **options)
-        return total, count, gradient
+        return self._call(targets, y_pred, **options)
 
     def value(
         self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None
     ) -> tuple[float, int]:
-        targets, options = self._targets(y_true, y_pred), self._options()
+        targets, options = self._targets(y_true, y_pred), {}
         if sample_weight is not None:
             options["weight"] = weights_for(sample_weight, self._elements(y_pred.shape), y_pred.dtype)
-        total, count, _ = self._function(self._core_name, targets, y_pred, gradient=False, **options)
+        total, count, _ = self._call(targets, y_pred, gradient=False, **options)
         return total, count
 
 

@@ -22,7 +22,7 @@ def targets_like(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
     """
     if type(y) is np.ndarray and y.dtype == y_pred.dtype and y.shape == y_pred.shape and y.flags.c_contiguous:
         return y
-    targets = _numbers(y)
+    targets = as_numbers(y)
     if targets.shape != y_pred.shape:
         if y_pred.shape != (*targets.shape, 1) or targets.ndim != 1:
             raise ValueError(f"y must have the shape of the output, {y_pred.shape}, got {targets.shape}")
@@ -40,7 +40,7 @@ def targets_of_shape(y: ArrayLike, shape: tuple[int | None, ...], y_pred: NDArra
         >>> targets_of_shape([1, 2], (2, 1), np.zeros((2, 3), np.float32)).shape
         (2, 1)
     """
-    targets = _numbers(y)
+    targets = as_numbers(y)
     if targets.shape != shape:
         alike = y_pred.shape == shape
         if shape[-1:] != (1,) or targets.shape != shape[:-1] or (alike and targets.ndim != 1):
@@ -59,15 +59,11 @@ def labels_for(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
         >>> labels_for([[2.0], [0.0]], np.zeros((2, 3)))
         array([2, 0])
     """
-    labels = _numbers(y)
+    labels = as_numbers(y)
     expected = y_pred.shape[:-1]
     if y_pred.ndim < 2 or labels.shape not in (expected, (*expected, 1)):
         raise ValueError(f"y must hold one class label for each row of the output {y_pred.shape}, got {labels.shape}")
-    with np.errstate(invalid="ignore"):  # NaN and infinity are told by the comparison
-        whole = labels.astype(np.int64)
-    if not np.array_equal(whole, labels):
-        raise ValueError("y must hold integer class labels, got fractions")
-    return np.ascontiguousarray(whole.reshape(expected))
+    return np.ascontiguousarray(whole_numbers(labels).reshape(expected))
 
 
 def shape_of(y: ArrayLike) -> tuple[int, ...]:
@@ -80,11 +76,38 @@ def shape_of(y: ArrayLike) -> tuple[int, ...]:
     return np.shape(y)
 
 
-def _numbers(y: ArrayLike, name: str = "y") -> NDArray[Any]:
+def as_numbers(y: ArrayLike, name: str = "y") -> NDArray[Any]:
+    """Return `y` as an array of any shape; `name` is what the error calls it.
+
+    Raises:
+        ValueError: Not bool, integer or float.
+
+    Example:
+        >>> as_numbers([1, 2]).dtype.kind
+        'i'
+    """
     array = np.asarray(y)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be bool, integer or float, got {array.dtype}")
     return array
+
+
+def whole_numbers(y: ArrayLike) -> NDArray[np.int64]:
+    """Return `y`, of any shape, as int64. Floats must be whole.
+
+    Raises:
+        ValueError: Fractions, NaN, or not bool, integer or float.
+
+    Example:
+        >>> whole_numbers([2.0, 0.0])
+        array([2, 0])
+    """
+    labels = as_numbers(y)
+    with np.errstate(invalid="ignore"):  # NaN and infinity are told by the comparison
+        whole = labels.astype(np.int64)
+    if not np.array_equal(whole, labels):
+        raise ValueError("y must hold integer class labels, got fractions")
+    return whole
 
 
 def weights_for(sample_weight: ArrayLike, elements: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -101,7 +124,7 @@ def weights_for(sample_weight: ArrayLike, elements: tuple[int, ...], dtype: Any)
         array([[1., 1., 1.],
                [2., 2., 2.]], dtype=float32)
     """
-    weights = _numbers(sample_weight, "sample_weight")
+    weights = as_numbers(sample_weight, "sample_weight")
     axes = weights.ndim
     while axes > 1 and weights.shape[axes - 1] == 1:
         axes -= 1

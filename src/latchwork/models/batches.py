@@ -28,6 +28,8 @@ def as_target(y: Any, output: Shape, x: Rows, loss: Loss, dtype: np.dtype[Any]) 
     labels = loss.labels
     wanted = loss.target_shape((None, *output))[1:]
     target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
+    if loss.sequences:
+        return _labels_of_sequences(target, output, x, loss)
     shape: tuple[int, ...]
     if isinstance(x, Ragged) and gives_sequences(x, output):
         if not isinstance(target, Ragged) or not np.array_equal(target.offsets, x.offsets):
@@ -40,13 +42,23 @@ def as_target(y: Any, output: Shape, x: Rows, loss: Loss, dtype: np.dtype[Any]) 
         rows = target
         shape = (len(x), *(size or 0 for size in wanted))
     values = rows.values if isinstance(rows, Ragged) else rows
-    one_more = [(*shape, 1)] if labels else [shape[:-1]] if len(shape) == 2 and shape[-1] == 1 else []
+    spare = shape[-1:] == (1,) and (len(shape) == 2 or wanted != output)
+    one_more = [(*shape, 1)] if labels else [shape[:-1]] if spare else []
     if values.shape != shape and values.shape not in one_more:
         hint = " (class numbers)" if labels else ""
         raise ValueError(f"y must have shape {shape}{hint} to match the model's output, got {values.shape}")
     values = _whole(values.reshape(shape)) if labels else values.reshape(shape)
     loss.check_targets(values, output)
     return Ragged(values, rows.offsets) if isinstance(rows, Ragged) else values
+
+
+def _labels_of_sequences(y: Rows, output: Shape, x: Rows, loss: Loss) -> Rows:
+    """Labels of whole sequences, [B, L] padded or Ragged, which are as long as they are."""
+    if len(y) != len(x):
+        raise ValueError(f"y must hold the labels of {len(x)} sequences, got {len(y)}")
+    labels = _whole(y.values if isinstance(y, Ragged) else y)
+    loss.check_targets(labels, output)
+    return Ragged(labels, y.offsets) if isinstance(y, Ragged) else labels
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:

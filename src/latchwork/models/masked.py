@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.layers.dense import like, values_of
+from latchwork.losses import Loss
 from latchwork.models.batches import Rows
+from latchwork.ragged import Ragged
 
 Mask = NDArray[np.bool_]
 
@@ -17,6 +19,19 @@ def real_steps(rows: Rows, mask: Mask | None) -> NDArray[Any]:
     """The values of the real steps [N, ...] of rows [B, T, ...], sequence by sequence; all of them without a mask."""
     values = values_of(rows)
     return values if mask is None else values[mask]
+
+
+def compared(loss: Loss, y: Rows, output: Rows, mask: Mask | None) -> tuple[Any, Any]:
+    """Targets and output as the loss takes them: their real steps, or, sequence by sequence, a Ragged of those."""
+    if not loss.sequences:
+        return real_steps(y, mask), real_steps(output, mask)
+    if mask is None:
+        return y, output
+    values = values_of(output)
+    before = np.zeros(mask.size + 1, np.int64)
+    np.cumsum(mask, dtype=np.int64, out=before[1:])
+    offsets = output.offsets if isinstance(output, Ragged) else np.arange(len(values) + 1) * mask.shape[1]
+    return y, Ragged(values[mask], before[offsets])
 
 
 def scattered(gradient: NDArray[Any], rows: Rows, mask: Mask | None) -> Rows:

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latchwork import _core
 from latchwork.callbacks import CallbackList
@@ -18,7 +17,7 @@ from latchwork.models.batches import Rows, gives_sequences, rows_between
 from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled
 from latchwork.models.figures import Figures, NonFiniteError, suspects
-from latchwork.models.masked import real_steps, scattered
+from latchwork.models.masked import compared, scattered
 from latchwork.progress import Progress
 from latchwork.ragged import Ragged
 
@@ -59,7 +58,7 @@ class Passes:
 
     def _step(
         self, x: Rows, y: Rows, ranges: tuple[tuple[int, int, str], ...], check: bool
-    ) -> tuple[float, int, NDArray[Any], NDArray[Any]]:
+    ) -> tuple[float, int, Any, Any]:
         """Forward, backward, update: (sum of losses, count, y, output). NonFiniteError comes before the update."""
         compiled, arena = self._compiled, self._arena
         assert compiled is not None
@@ -67,7 +66,7 @@ class Passes:
         assert arena is not None
         arena.grads.fill(0)
         output, mask, contexts = self._run(x, True, compiled.optimizer.iterations)
-        y_values, values = real_steps(y, mask), real_steps(output, mask)
+        y_values, values = compared(compiled.loss, y, output, mask)
         total, count, gradient = compiled.loss.value_and_grad(y_values, values)
         if check and not math.isfinite(total):
             raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
@@ -112,7 +111,7 @@ class Passes:
         progress.begin("Evaluate")
         hooks.call("on_test_begin")
         output, mask = self._outputs(x, self._as_input(x)[1], batch_size, hooks, "test", progress)
-        y_values, values = real_steps(y, mask), real_steps(output, mask)
+        y_values, values = compared(self._compiled.loss, y, output, mask)
         total, count = self._compiled.loss.value(y_values, values)
         figures.reset()
         figures.add(total, count, y_values, values)
