@@ -3,7 +3,6 @@
 
 #include "bindings/training.h"
 #include "layers/loss.h"
-#include "layers/metric.h"
 #include "layers/optimizer.h"
 #include "layers/statistics.h"
 
@@ -65,30 +64,6 @@ py::tuple loss(const std::string& name, const py::array& y, const py::array& pre
                         : class_loss(options, ClassBatch<T>{n, count, classes, targets, labels, p, w, g});
     }
     return py::make_tuple(sum, count, gradient);
-  });
-}
-
-// (matches, count)
-py::tuple accuracy(const std::string& name, const py::array& y, const py::array& prediction, double threshold) {
-  return by_dtype(prediction, "y_pred", [&](auto zero) {
-    using T = decltype(zero);
-    const T* const p = data_of<T>(prediction, "y_pred");
-    const bool sparse = name == "sparse_categorical_accuracy";
-    const bool binary = name == "binary_accuracy";
-    if (!sparse && !binary && name != "categorical_accuracy") throw Error("unknown accuracy " + name);
-    const Index classes = binary ? 1 : classes_of(prediction, "y_pred");
-    const std::int64_t* const labels = sparse ? labels_of(y, prediction) : nullptr;
-    const T* const targets = sparse ? nullptr : data_of<T>(y, "y");
-    if (!sparse) require_shape(y, "y", prediction, "y_pred");
-    const Index count = prediction.size() / classes;
-    Index matches = 0;
-    {
-      const Compute compute;
-      matches = sparse   ? sparse_matches(labels, p, count, classes)
-                : binary ? binary_matches(targets, p, static_cast<T>(threshold), count)
-                         : categorical_matches(targets, p, count, classes);
-    }
-    return py::make_tuple(matches, count);
   });
 }
 
@@ -231,8 +206,6 @@ void bind_training(py::module_& m) {
   m.def("loss", &loss, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(), py::arg("from_logits") = false,
         py::arg("label_smoothing") = 0.0, py::arg("delta") = 1.0, py::arg("gradient") = true,
         py::arg("weight") = py::none(), py::arg("count") = py::none());
-  m.def("accuracy", &accuracy, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(),
-        py::arg("threshold") = 0.5);
   bind_optimizers(m);
   bind_statistics(m);
 }

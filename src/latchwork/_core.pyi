@@ -166,7 +166,6 @@ def ctc_loss(
     weight: NDArray[Any] | None = None,
     count: int | None = None,
 ) -> tuple[float, int, NDArray[Any] | None]: ...
-def accuracy(name: str, y: NDArray[Any], y_pred: NDArray[Any], *, threshold: float = 0.5) -> tuple[int, int]: ...
 def sgd_update(
     params: NDArray[Any],
     grads: NDArray[Any],

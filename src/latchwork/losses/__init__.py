@@ -21,7 +21,7 @@ from latchwork.losses.classes import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
-from latchwork.losses.ctc import CTC, ctc_decode, sequences_of
+from latchwork.losses.ctc import CTC, ctc_decode
 from latchwork.losses.likelihoods import (
     GaussianNegativeLogLikelihood,
     MixtureNegativeLogLikelihood,
@@ -109,7 +109,6 @@ __all__ = [
     "ctc_decode",
     "get",
     "labels_for",
-    "sequences_of",
     "shape_of",
     "targets_like",
     "targets_of_shape",

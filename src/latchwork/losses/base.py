@@ -21,6 +21,7 @@ class Loss(ABC):
     """Base: subclass it and write `value_and_grad`. `name` is how histories and errors call it.
 
     Example:
+        >>> import numpy as np
         >>> class Sum(Loss):
         ...     name = "sum"
         ...     def value_and_grad(self, y_true, y_pred):
@@ -71,7 +72,11 @@ class Loss(ABC):
 
     @usual_floats
     def __call__(self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None) -> float:
-        """The mean of the elements, 0 for an empty batch; arguments in shapes and dtypes as for `value_and_grad`."""
+        """The mean of the elements, 0 for an empty batch.
+
+        Args:
+            y_true, y_pred, sample_weight: In shapes and dtypes as for `value_and_grad`.
+        """
         weights = () if sample_weight is None else (sample_weight,)
         total, count = self.value(y_true, y_pred, *weights)
         return total / count if count else 0.0
@@ -89,8 +94,8 @@ class CoreLoss(Value, Loss):
     def _targets(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
         return targets_like(y_true, y_pred)
 
-    def _elements(self, output: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the losses of outputs."""
+    def loss_shape(self, output: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the losses of outputs of the shape `output`: that of weights, see `weights_for`."""
         return output
 
     def _call(self, targets: NDArray[Any], y_pred: NDArray[Any], **given: Any) -> tuple[float, int, Any]:
@@ -102,7 +107,7 @@ class CoreLoss(Value, Loss):
     ) -> tuple[float, int, NDArray[Any]]:
         targets, options = self._targets(y_true, y_pred), {}
         if sample_weight is not None:
-            options["weight"] = weights_for(sample_weight, self._elements(y_pred.shape), y_pred.dtype)
+            options["weight"] = weights_for(sample_weight, self.loss_shape(y_pred.shape), y_pred.dtype)
         return self._call(targets, y_pred, **options)
 
     def value(
@@ -110,7 +115,7 @@ class CoreLoss(Value, Loss):
     ) -> tuple[float, int]:
         targets, options = self._targets(y_true, y_pred), {}
         if sample_weight is not None:
-            options["weight"] = weights_for(sample_weight, self._elements(y_pred.shape), y_pred.dtype)
+            options["weight"] = weights_for(sample_weight, self.loss_shape(y_pred.shape), y_pred.dtype)
         total, count, _ = self._call(targets, y_pred, gradient=False, **options)
         return total, count
 
@@ -134,7 +139,7 @@ class FormulaLoss(CoreLoss):
 class RowLoss(CoreLoss):
     """Every row of the last axis is one loss."""
 
-    def _elements(self, output: tuple[int, ...]) -> tuple[int, ...]:
+    def loss_shape(self, output: tuple[int, ...]) -> tuple[int, ...]:
         return output[:-1]
 
 

@@ -32,6 +32,7 @@ class BinaryCrossentropy(CoreLoss):
         ValueError: `label_smoothing` out of range; when called, a target outside [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> round(BinaryCrossentropy()([1, 0], np.array([[0.5], [0.5]])), 12)
         0.69314718056
     """
@@ -66,6 +67,7 @@ class CategoricalCrossentropy(RowLoss):
         ValueError: `label_smoothing` out of range; when called, a target outside [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> round(CategoricalCrossentropy()([[0, 1]], np.array([[0.5, 0.5]])), 12)
         0.69314718056
     """
@@ -96,6 +98,7 @@ class SparseCategoricalCrossentropy(RowLoss):
         ValueError: When called, a label that is no integer in [0, classes).
 
     Example:
+        >>> import numpy as np
         >>> round(SparseCategoricalCrossentropy()([1], np.array([[0.5, 0.5]])), 12)
         0.69314718056
     """
@@ -136,6 +139,7 @@ class Hinge(_Margin):
         ValueError: When called, another target.
 
     Example:
+        >>> import numpy as np
         >>> Hinge()([1, 0], np.array([[0.5], [0.5]]))
         1.0
     """
@@ -152,6 +156,7 @@ class SquaredHinge(_Margin):
         ValueError: When called, another target.
 
     Example:
+        >>> import numpy as np
         >>> SquaredHinge()([1, 0], np.array([[0.5], [0.5]]))
         1.25
     """
@@ -169,6 +174,7 @@ class CategoricalHinge(RowLoss, FormulaLoss):
         ValueError: When called, a target outside [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> CategoricalHinge()([[0, 1]], np.array([[0.25, 0.75]]))
         0.5
     """
@@ -187,6 +193,7 @@ class KLDivergence(RowLoss, FormulaLoss):
         ValueError: When called, a target outside [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> round(KLDivergence()([[0.5, 0.5]], np.array([[0.25, 0.75]])), 12)
         0.143841036226
     """
@@ -220,6 +227,7 @@ class BinaryFocalCrossentropy(FormulaLoss):
         ValueError: An option out of range; when called, a target outside [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> round(BinaryFocalCrossentropy()([1], np.array([[0.5]])), 12)
         0.17328679514
     """
@@ -260,6 +268,7 @@ class CategoricalFocalCrossentropy(RowLoss, FormulaLoss):
         ValueError: An option out of range; when called, a target outside [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> round(CategoricalFocalCrossentropy()([[0, 1]], np.array([[0.5, 0.5]])), 12)
         0.043321698785
     """

@@ -30,7 +30,7 @@ class _Likelihood(FormulaLoss):
             raise ValueError(f"{self.name} needs {each} outputs for each target, got a last axis of {width}")
         return (*output[:-1], width // each)
 
-    def _elements(self, output: tuple[int, ...]) -> tuple[int, ...]:
+    def loss_shape(self, output: tuple[int, ...]) -> tuple[int, ...]:
         return (*output[:-1], output[-1] // self._outputs_each())
 
 
@@ -48,6 +48,7 @@ class GaussianNegativeLogLikelihood(_Likelihood):
         ValueError: `min_scale` is not above 0; when called, an odd number of outputs.
 
     Example:
+        >>> import numpy as np
         >>> round(GaussianNegativeLogLikelihood()([0.0], np.array([[0.0, 0.541323854612918]])), 5)
         0.91894
     """
@@ -71,6 +72,7 @@ class StudentTNegativeLogLikelihood(_Likelihood):
         ValueError: `df` or `min_scale` is not above 0; when called, an odd number of outputs.
 
     Example:
+        >>> import numpy as np
         >>> round(StudentTNegativeLogLikelihood(df=1.0)([0.0], np.array([[0.0, 0.541323854612918]])), 5)
         1.14473
     """
@@ -105,6 +107,7 @@ class MixtureNegativeLogLikelihood(_Likelihood):
         ValueError: An option out of range; when called, outputs that are no multiple of 3 K.
 
     Example:
+        >>> import numpy as np
         >>> round(MixtureNegativeLogLikelihood(1)([0.0], np.array([[7.0, 0.0, 0.541323854612918]])), 5)
         0.91894
     """

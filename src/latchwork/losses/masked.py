@@ -83,7 +83,7 @@ class Masked(Value, Loss):
     def _run(self, y_true: Any, y_pred: NDArray[Any], sample_weight: Any, gradient: bool) -> tuple[float, int, Any]:
         y, gone = self._filled(as_numbers(y_true))
         targets = self.loss._targets(y, y_pred)
-        elements = self.loss._elements(y_pred.shape)
+        elements = self.loss.loss_shape(y_pred.shape)
         gone = gone.reshape(targets.shape)
         there = ~np.broadcast_to(np.any(gone, -1) if targets.ndim > len(elements) else gone, elements)
         weight = there.astype(y_pred.dtype)

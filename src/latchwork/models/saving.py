@@ -46,7 +46,7 @@ LAYERS = Registry(
 LAYERS.parts.update(layer=LAYERS, backward_layer=LAYERS, cell=CELLS)
 OPTIMIZERS, METRICS = Registry(optimizers.CLASSES), Registry(metrics.CLASSES)
 LOSSES = Registry(losses.CLASSES, numbers=("mask_value",))
-LOSSES.parts["loss"] = LOSSES
+LOSSES.parts["loss"] = METRICS.parts["loss"] = LOSSES
 EXTRAS = Registry({"StandardScaler": data.StandardScaler})
 
 
