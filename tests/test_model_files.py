@@ -133,11 +133,22 @@ def test_a_seed_set_after_loading_counts(path):
     assert not same(onward(5), onward(None))
 
 
+# What some cannot be made without.
+GIVEN = {
+    "Masked": {"loss": losses.Quantile([0.1, 0.5])},
+    "LossMetric": {"loss": losses.Masked(losses.Huber(0.5))},
+    "MeanAbsoluteScaledError": {"scale": 2.0},
+    "F1Score": {"average": "macro"},
+    "FBetaScore": {"average": "micro", "threshold": 0.25},
+}
+
+
 @pytest.mark.parametrize("loss", losses.CLASSES)
 def test_losses_and_metrics_come_back(loss, path):
     model = Sequential([LSTM(3, input_shape=(6, 2))])
-    measured = [kind(name=f"m{i}") for i, kind in enumerate(metrics.CLASSES.values())]
-    model.compile(optimizers.SGD(), losses.CLASSES[loss](), [*measured, "acc", "rmse"])
+    kinds = enumerate(metrics.CLASSES.items())
+    measured = [kind(name=f"m{i}", **GIVEN.get(name, {})) for i, (name, kind) in kinds]
+    model.compile(optimizers.SGD(), losses.CLASSES[loss](**GIVEN.get(loss, {})), [*measured, "acc", "rmse", "mape"])
     model.save(path)
     again = load_model(path)._compiled
     assert again.loss == model._compiled.loss

@@ -250,11 +250,6 @@ CORE = {
         ),
         lambda: of_call(_core.loss, name="sparse_categorical_crossentropy", y=labels(4), y_pred=array(4, 3)),
     ],
-    "accuracy": [
-        lambda: of_call(_core.accuracy, name="binary_accuracy", y=array(4, 3), y_pred=array(4, 3), threshold=0.5),
-        lambda: of_call(_core.accuracy, name="categorical_accuracy", y=array(4, 3), y_pred=array(4, 3)),
-        lambda: of_call(_core.accuracy, name="sparse_categorical_accuracy", y=labels(4), y_pred=array(4, 3)),
-    ],
     "sgd_update": [
         moments(_core.sgd_update, "velocity", learning_rate=0.1, weight_decay=0.1, momentum=0.9, nesterov=True)
     ],

@@ -3,7 +3,6 @@
 
 #include "bindings/training.h"
 #include "layers/loss.h"
-#include "layers/metric.h"
 #include "layers/optimizer.h"
 #include "layers/statistics.h"
 
@@ -24,9 +23,19 @@ const std::int64_t* labels_of(const py::array& y, const py::array& prediction) {
   return static_cast<const std::int64_t*>(y.data());
 }
 
+// One weight for each loss element.
+template <class T>
+const T* weights_of(const py::array& weight, Index elements) {
+  if (weight.size() != elements)
+    throw Error("weight must hold one number for each of " + std::to_string(elements) + " losses, got shape " +
+                shape_text(weight));
+  return data_of<T>(weight, "weight");
+}
+
 // (sum, count, gradient or None)
 py::tuple loss(const std::string& name, const py::array& y, const py::array& prediction, bool from_logits,
-               double label_smoothing, double delta, bool with_gradient) {
+               double label_smoothing, double delta, bool with_gradient, const std::optional<py::array>& weight,
+               std::optional<Index> counted) {
   const LossOptions options{from_logits, label_smoothing, delta};
   const bool sparse = name == "sparse_categorical_crossentropy";
   const bool elementwise = is_elementwise_loss(name);
@@ -45,38 +54,16 @@ py::tuple loss(const std::string& name, const py::array& y, const py::array& pre
       g = made.mutable_data();
       gradient = std::move(made);
     }
-    const Index count = prediction.size() / classes;
+    const Index n = prediction.size() / classes;
+    const Index count = counted.value_or(n);
+    const T* const w = weight ? weights_of<T>(*weight, n) : nullptr;
     double sum = 0;
     {
       const Compute compute;
-      sum = elementwise ? elementwise_loss(name, options, targets, p, g, count)
-                        : class_loss(options, ClassBatch<T>{count, classes, targets, labels, p, g});
+      sum = elementwise ? elementwise_loss(name, options, ElementBatch<T>{n, count, targets, p, w, g})
+                        : class_loss(options, ClassBatch<T>{n, count, classes, targets, labels, p, w, g});
     }
     return py::make_tuple(sum, count, gradient);
-  });
-}
-
-// (matches, count)
-py::tuple accuracy(const std::string& name, const py::array& y, const py::array& prediction, double threshold) {
-  return by_dtype(prediction, "y_pred", [&](auto zero) {
-    using T = decltype(zero);
-    const T* const p = data_of<T>(prediction, "y_pred");
-    const bool sparse = name == "sparse_categorical_accuracy";
-    const bool binary = name == "binary_accuracy";
-    if (!sparse && !binary && name != "categorical_accuracy") throw Error("unknown accuracy " + name);
-    const Index classes = binary ? 1 : classes_of(prediction, "y_pred");
-    const std::int64_t* const labels = sparse ? labels_of(y, prediction) : nullptr;
-    const T* const targets = sparse ? nullptr : data_of<T>(y, "y");
-    if (!sparse) require_shape(y, "y", prediction, "y_pred");
-    const Index count = prediction.size() / classes;
-    Index matches = 0;
-    {
-      const Compute compute;
-      matches = sparse   ? sparse_matches(labels, p, count, classes)
-                : binary ? binary_matches(targets, p, static_cast<T>(threshold), count)
-                         : categorical_matches(targets, p, count, classes);
-    }
-    return py::make_tuple(matches, count);
   });
 }
 
@@ -217,9 +204,8 @@ void bind_statistics(py::module_& m);
 
 void bind_training(py::module_& m) {
   m.def("loss", &loss, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(), py::arg("from_logits") = false,
-        py::arg("label_smoothing") = 0.0, py::arg("delta") = 1.0, py::arg("gradient") = true);
-  m.def("accuracy", &accuracy, py::arg("name"), py::arg("y"), py::arg("y_pred"), py::kw_only(),
-        py::arg("threshold") = 0.5);
+        py::arg("label_smoothing") = 0.0, py::arg("delta") = 1.0, py::arg("gradient") = true,
+        py::arg("weight") = py::none(), py::arg("count") = py::none());
   bind_optimizers(m);
   bind_statistics(m);
 }

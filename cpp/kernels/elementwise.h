@@ -11,12 +11,14 @@ namespace latchwork {
 constexpr Index kSumChunk = 4096;
 constexpr int kSumLanes = 16;
 
-// One pass over an elementwise loss: returns the sum of the losses, and writes scale * d(loss)/d(prediction).
+// One pass over an elementwise loss: returns the sum of weight * loss, and writes scale * weight *
+// d(loss)/d(prediction).
 template <class T>
 struct LossArgs {
   Index n;              // at most kSumChunk
   const T* target;      // [n]
   const T* prediction;  // [n]
+  const T* weight;      // [n], of the losses; null: ones. Where it is 0 loss and gradient are 0, whatever they were
   T* gradient;          // [n]; null: the value alone
   T scale;              // of the gradient, 1 / count
   T delta;              // Huber: where the square turns into a line

@@ -23,7 +23,15 @@ inline T elementwise_loss(const LossArgs<T>& a, F formula) {
     V loss;
     V derivative;
     formula(lanes.load(a.target + i), lanes.load(a.prediction + i), loss, derivative);
-    if (a.gradient) lanes.store(a.gradient + i, derivative * V(a.scale));
+    V scale(a.scale);
+    if (a.weight) {
+      const V weight = lanes.load(a.weight + i);
+      const auto left_out = weight == V(T(0));
+      loss = select(left_out, V(T(0)), loss * weight);
+      derivative = select(left_out, V(T(0)), derivative);
+      scale = scale * weight;
+    }
+    if (a.gradient) lanes.store(a.gradient + i, derivative * scale);
     return sum + lanes.keep(loss);
   });
 }

@@ -1,5 +1,6 @@
 #include "layers/loss.h"
 
+#include <algorithm>
 #include <string>
 
 #include "latchwork/error.h"
@@ -36,15 +37,15 @@ void require_probabilities(const T* target, Index n) {
 bool is_elementwise_loss(std::string_view name) { return elementwise_pass<float>(name, false) != nullptr; }
 
 template <class T>
-double elementwise_loss(std::string_view name, const LossOptions& options, const T* target, const T* prediction,
-                        T* gradient, Index n) {
+double elementwise_loss(std::string_view name, const LossOptions& options, const ElementBatch<T>& b) {
   const Pass<T> pass = elementwise_pass<T>(name, options.from_logits);
   if (!pass) throw Error("unknown loss " + std::string(name));
-  if (name == "binary_crossentropy") require_probabilities(target, n);
-  const T scale = static_cast<T>(1.0 / static_cast<double>(n));
-  return sum_chunks(n, [&](Index start, Index count) {
-    return pass({count, target + start, prediction + start, gradient ? gradient + start : nullptr, scale,
-                 static_cast<T>(options.delta), static_cast<T>(options.label_smoothing)});
+  if (name == "binary_crossentropy") require_probabilities(b.target, b.n);
+  const T scale = static_cast<T>(1.0 / static_cast<double>(std::max<Index>(b.count, 1)));  // all left out: 0, not NaN
+  return sum_chunks(b.n, [&](Index start, Index count) {
+    return pass({count, b.target + start, b.prediction + start, b.weight ? b.weight + start : nullptr,
+                 b.gradient ? b.gradient + start : nullptr, scale, static_cast<T>(options.delta),
+                 static_cast<T>(options.label_smoothing)});
   });
 }
 
@@ -63,21 +64,29 @@ double class_loss(const LossOptions& options, const ClassBatch<T>& batch) {
   if (batch.label) require_labels(batch.label, batch.rows, classes);
   const auto& k = kernels().of<T>().elementwise;
   const auto pass = options.from_logits ? k.categorical_crossentropy_logits : k.categorical_crossentropy;
-  const T scale = static_cast<T>(1.0 / static_cast<double>(batch.rows));
+  const T scale = static_cast<T>(1.0 / static_cast<double>(batch.count));
   Buffer<T> losses(batch.rows);
   interruptible_for(batch.rows, ceil_div(kElementGrain / 8, classes), [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
       const Index offset = r * classes;
-      losses[r] = pass({classes, batch.target ? batch.target + offset : nullptr, batch.label ? batch.label[r] : 0,
-                        batch.prediction + offset, batch.gradient ? batch.gradient + offset : nullptr, scale,
-                        static_cast<T>(options.label_smoothing)});
+      const T weight = batch.weight ? batch.weight[r] : T(1);
+      T* const gradient = batch.gradient ? batch.gradient + offset : nullptr;
+      if (weight == T(0)) {  // left out, whatever it holds
+        losses[r] = T(0);
+        if (gradient) std::fill_n(gradient, classes, T(0));
+        continue;
+      }
+      const T loss =
+          pass({classes, batch.target ? batch.target + offset : nullptr, batch.label ? batch.label[r] : 0,
+                batch.prediction + offset, gradient, scale * weight, static_cast<T>(options.label_smoothing)});
+      losses[r] = loss * weight;
     }
   });
   return sum(losses.data(), batch.rows);
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                                                            \
-  template double elementwise_loss<T>(std::string_view, const LossOptions&, const T*, const T*, T*, Index); \
+#define LATCHWORK_INSTANTIATE(T)                                                                     \
+  template double elementwise_loss<T>(std::string_view, const LossOptions&, const ElementBatch<T>&); \
   template double class_loss<T>(const LossOptions&, const ClassBatch<T>&);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

@@ -135,8 +135,37 @@ def loss(
     label_smoothing: float = 0.0,
     delta: float = 1.0,
     gradient: bool = True,
+    weight: NDArray[Any] | None = None,
+    count: int | None = None,
 ) -> tuple[float, int, NDArray[Any] | None]: ...
-def accuracy(name: str, y: NDArray[Any], y_pred: NDArray[Any], *, threshold: float = 0.5) -> tuple[int, int]: ...
+def formula_loss(
+    name: str,
+    y: NDArray[Any],
+    y_pred: NDArray[Any],
+    *,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    alpha: float = -1.0,
+    gamma: float = 0.0,
+    df: float = 0.0,
+    min_scale: float = 0.0,
+    levels: Sequence[float] = (),
+    components: int = 1,
+    gradient: bool = True,
+    weight: NDArray[Any] | None = None,
+    count: int | None = None,
+) -> tuple[float, int, NDArray[Any] | None]: ...
+def ctc_loss(
+    labels: NDArray[np.int64],
+    places: NDArray[np.int64],
+    y_pred: NDArray[Any],
+    steps: NDArray[np.int64],
+    *,
+    blank: int,
+    gradient: bool = True,
+    weight: NDArray[Any] | None = None,
+    count: int | None = None,
+) -> tuple[float, int, NDArray[Any] | None]: ...
 def sgd_update(
     params: NDArray[Any],
     grads: NDArray[Any],

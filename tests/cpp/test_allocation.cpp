@@ -269,7 +269,7 @@ void functions() {
   const std::vector<std::int64_t> labels(n / 5, 2);
   each_allocation_fails("a loss", [&] {
     Bits gradient(n);
-    const ClassBatch<float> batch{n / 5, 5, nullptr, labels.data(), x.data(), gradient.data()};
+    const ClassBatch<float> batch{n / 5, n / 5, 5, nullptr, labels.data(), x.data(), nullptr, gradient.data()};
     gradient.push_back(static_cast<float>(class_loss({true, 0, 1}, batch)));
     return gradient;
   });

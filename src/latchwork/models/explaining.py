@@ -205,7 +205,9 @@ class Explaining(Passes):
         for layer in self.layers:
             output = layer.y_shape(output)
         rows = tuple(size or 0 for size in (asked.batch_size, *output))
-        y = np.zeros(rows[:-1], np.int64) if compiled.heads[0].wants_labels else np.full(rows, 0.5, self.dtype)
+        assert compiled.loss is not None
+        wanted = tuple(size or 0 for size in compiled.loss.target_shape(rows))
+        y = np.zeros(wanted, np.int64) if compiled.loss.labels else np.ones(wanted, self.dtype)
         ranges = compiled.begin(arena)
         return lambda: self._step(x, y, ranges, check=False)
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
 from latchwork import _core, losses, metrics
 from latchwork.models.batches import One
 from latchwork.models.figures import Figures, Seen
-from latchwork.models.masked import Mask, real_steps, real_weights, scattered
+from latchwork.models.masked import Mask, compared, real_weights, scattered
 
 
 @dataclass(eq=False, repr=False)
@@ -23,45 +21,26 @@ class Head:
     weight: float
     metrics: dict[str, Any]
 
-    @property
-    def wants_labels(self) -> bool:
-        """Whether targets are class numbers."""
-        return isinstance(self.loss, losses.SparseCategoricalCrossentropy)
-
-    def check_targets(self, y: NDArray[Any], classes: int) -> None:
-        """Raise for targets the loss cannot take: now, as the batch that holds them may come after many updates."""
-        if not y.size or self.loss is None:
-            return
-        low, high = y.min(), y.max()
-        if self.wants_labels and not (low >= 0 and high < classes):
-            raise ValueError(f"y must hold class numbers from 0 to {classes - 1}, got {low} to {high}")
-        if isinstance(self.loss, (losses.BinaryCrossentropy, losses.CategoricalCrossentropy)) and (low < 0 or high > 1):
-            raise ValueError(f"y must lie in [0, 1] for {self.loss.name}, got {low} to {high}")
-
     def figures(self) -> Figures:
         """Loss and metrics of no samples yet."""
         return Figures({name: metrics.get(metric) for name, metric in self.metrics.items()}, self.weight)
 
     def step(self, y: One, output: Any, mask: Mask | None, weights: One | None = None) -> tuple[Seen, Any]:
         """What figures are made of, and the gradient of the weighted loss with respect to the output."""
-        objective: Any = self.loss  # one of your own need not take weights
-        y_values, values = real_steps(y, mask), real_steps(output, mask)
-        if weights is None:
-            total, count, gradient = objective.value_and_grad(y_values, values)
-        else:
-            total, count, gradient = objective.value_and_grad(y_values, values, real_weights(weights, mask))
+        assert self.loss is not None
+        y_values, values = compared(self.loss, y, output, mask)
+        known = () if weights is None else (real_weights(self.loss, weights, mask),)  # one of your own may take none
+        total, count, gradient = self.loss.value_and_grad(y_values, values, *known)
         if self.weight != 1.0:
             _core.scale(gradient, self.weight)
         return (total, count, y_values, values), scattered(gradient, output, mask)
 
     def seen(self, y: One, output: Any, mask: Mask | None, weights: One | None = None) -> Seen:
         """What figures are made of."""
-        objective: Any = self.loss  # one of your own need not take weights
-        y_values, values = real_steps(y, mask), real_steps(output, mask)
-        if weights is None:
-            total, count = objective.value(y_values, values)
-        else:
-            total, count, _ = objective.value_and_grad(y_values, values, real_weights(weights, mask))
+        assert self.loss is not None
+        y_values, values = compared(self.loss, y, output, mask)
+        known = () if weights is None else (real_weights(self.loss, weights, mask),)
+        total, count = self.loss.value(y_values, values, *known)
         return total, count, y_values, values
 
 

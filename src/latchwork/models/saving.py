@@ -46,7 +46,9 @@ LAYERS = Registry(
     numbers=("mask_value",),
 )  # fmt: skip
 LAYERS.parts.update(layer=LAYERS, backward_layer=LAYERS, cell=CELLS)
-OPTIMIZERS, LOSSES, METRICS = Registry(optimizers.CLASSES), Registry(losses.CLASSES), Registry(metrics.CLASSES)
+OPTIMIZERS, METRICS = Registry(optimizers.CLASSES), Registry(metrics.CLASSES)
+LOSSES = Registry(losses.CLASSES, numbers=("mask_value",))
+LOSSES.parts["loss"] = METRICS.parts["loss"] = LOSSES
 EXTRAS = Registry({"StandardScaler": data.StandardScaler})
 
 

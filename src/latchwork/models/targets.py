@@ -11,37 +11,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import _core
-from latchwork.layers.arguments import as_input
-from latchwork.layers.dense import values_of
-from latchwork.models.batches import Rows, Several
+from latchwork.layers.arguments import Shape, as_input
+from latchwork.layers.dense import like, values_of
+from latchwork.losses import Loss
+from latchwork.models.batches import One, Rows, Several
 from latchwork.models.forms import Form
 from latchwork.models.heads import Head
 from latchwork.ragged import Ragged
 
 
-def as_target(y: Any, form: Form, count: int, labels: bool, dtype: np.dtype[Any]) -> NDArray[Any] | Ragged:
-    """y cast, and shaped like the model's output on `count` samples, or an error; (N,) and (N, 1) are the same.
-
-    labels: y holds class numbers, one for each row of classes.
-    """
+def as_target(y: Any, form: Form, count: int, loss: Loss, dtype: np.dtype[Any]) -> One:
+    """y cast, and of the shape and range that the loss wants for an output of `count` samples; (N,) is (N, 1)."""
+    labels, output = loss.labels, form.shape
+    wanted = loss.target_shape((None, *output))[1:]
     target = as_input(y, "y", np.dtype(np.float64 if labels else dtype))
-    output = form.shape
+    if loss.sequences:
+        return _labels_of_sequences(target, output, count, loss)
     shape: tuple[int, ...]
     if form.offsets is not None:
         if not isinstance(target, Ragged) or not np.array_equal(target.offsets, form.offsets):
             raise ValueError("y must be Ragged with the lengths of x, as the output is a sequence for each of them")
-        shape = (len(target.values), 1 if labels else output[-1] or 1)
+        shape = (len(target.values), *(size or 1 for size in wanted[1:] or (1,)))
     else:
         if isinstance(target, Ragged):
             raise ValueError("y must be an array: only a sequence for each sequence of a Ragged x is Ragged")
-        shape = (count, *(size or 0 for size in (output[:-1] if labels else output)))
-    values = target.values if isinstance(target, Ragged) else target
-    one_more = [(*shape, 1)] if labels else [shape[:-1]] if len(shape) == 2 and shape[-1] == 1 else []
+        shape = (count, *(size or 0 for size in wanted))
+    values = values_of(target)
+    spare = shape[-1:] == (1,) and (len(shape) == 2 or wanted != output)
+    one_more = [(*shape, 1)] if labels else [shape[:-1]] if spare else []
     if values.shape != shape and values.shape not in one_more:
         hint = " (class numbers)" if labels else ""
         raise ValueError(f"y must have shape {shape}{hint} to match the model's output, got {values.shape}")
     values = _whole(values.reshape(shape)) if labels else values.reshape(shape)
-    return Ragged(values, target.offsets) if isinstance(target, Ragged) else values
+    loss.check_targets(values, output)
+    return like(target, values)
+
+
+def _labels_of_sequences(y: One, output: Shape, count: int, loss: Loss) -> One:
+    """Labels of whole sequences, [B, L] padded or Ragged, which are as long as they are."""
+    if len(y) != count:
+        raise ValueError(f"y must hold the labels of {count} sequences, got {len(y)}")
+    labels = _whole(values_of(y))
+    loss.check_targets(labels, output)
+    return like(y, labels)
 
 
 def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -52,7 +64,7 @@ def _whole(labels: NDArray[Any]) -> NDArray[np.int64]:
     return numbers
 
 
-def as_weights(weights: Any, form: Form, count: int, dtype: np.dtype[Any]) -> NDArray[Any] | Ragged:
+def as_weights(weights: Any, form: Form, count: int, dtype: np.dtype[Any]) -> One:
     """Sample weights [N], or [N, T] for an output [N, T, ...]; of a Ragged output one a sequence or one a step."""
     given = as_input(weights, "sample_weight", dtype)
     values = given.values if isinstance(given, Ragged) else given
@@ -78,7 +90,8 @@ def as_weights(weights: Any, form: Form, count: int, dtype: np.dtype[Any]) -> ND
 
 def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.dtype[Any]) -> Several:
     """Targets y with the weight of each sample's class: the class number, the largest of a one-hot row, or 0 and 1."""
-    if len(heads) > 1:
+    loss = heads[0].loss
+    if len(heads) > 1 or loss is None:
         raise ValueError("class_weight is for a model of one output: give sample_weight as a dict or a list")
     if isinstance(y, Several):
         raise ValueError("class_weight and sample_weight exclude each other: give one of them")
@@ -89,7 +102,7 @@ def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.
         real = isinstance(weight, (int, float, np.number)) and not isinstance(weight, bool)
         if not whole or not real or not math.isfinite(weight):
             raise ValueError(f"class_weight must hold a finite number for each class, got {number!r}: {weight!r}")
-    if isinstance(y, Ragged) or y.ndim > (1 if heads[0].wants_labels else 2):
+    if isinstance(y, Ragged) or loss.sequences or y.ndim > (1 if loss.labels else 2):
         raise ValueError("class_weight must be None for an output of sequences: give sample_weight")
     classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else np.rint(y.reshape(len(y)))
     return Several(y, np.array([class_weight.get(int(number), 1.0) for number in classes], dtype))
@@ -129,16 +142,16 @@ class Asked:
             return None
         if y is None:
             raise ValueError("y must be given, as the output has a loss")
-        target = as_target(y, form, self.count, head.wants_labels, self.dtype)
-        head.check_targets(values_of(target), form.shape[-1] or 0)
-        return target
+        return as_target(y, form, self.count, head.loss, self.dtype)
 
     def _weights(self, i: int, given: Any) -> Any:
         if given is None:
             return None
-        if self.heads[i].loss is None:
+        loss = self.heads[i].loss
+        if loss is None:
             raise ValueError("sample_weight must be None for an output without a loss")
-        return as_weights(given, self.forms[i], self.count, self.dtype)
+        form = Form(()) if loss.sequences else self.forms[i]  # one weight a sequence
+        return as_weights(given, form, self.count, self.dtype)
 
     def _only(self, given: Any, what: str) -> Any:
         """What is given for the one output: it may stand in a dict by name, or alone in a list of arrays."""
