@@ -8,6 +8,7 @@ namespace latchwork {
 
 void bind_cpu(py::module_& m);
 void bind_embedding(py::module_& m);
+void bind_layers(py::module_& m);
 void bind_model(py::module_& m);
 void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
@@ -45,6 +46,7 @@ PYBIND11_MODULE(_core, m) {
   });
   latchwork::bind_cpu(m);
   latchwork::bind_embedding(m);
+  latchwork::bind_layers(m);
   latchwork::bind_model(m);
   latchwork::bind_plans(m);
   latchwork::bind_random(m);

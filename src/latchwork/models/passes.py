@@ -66,13 +66,16 @@ class Passes:
         assert compiled.loss is not None
         assert arena is not None
         arena.grads.fill(0)
+        moving = arena.moving_values() if arena.moving else ()
         output, mask, contexts = self._run(x, True, compiled.optimizer.iterations)
         y_values, values = real_steps(y, mask), real_steps(output, mask)
         total, count, gradient = compiled.loss.value_and_grad(y_values, values)
         if check and not math.isfinite(total):
+            arena.put_back(moving)
             raise NonFiniteError(f"the loss is {total / max(count, 1)}{suspects(x, y)}")
         self._backward(contexts, scattered(gradient, output, mask))
         if check and not _core.all_finite(arena.grads):
+            arena.put_back(moving)
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()

@@ -38,7 +38,9 @@ LAYERS = Registry(
     _named(
         layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.Bidirectional, layers.TimeDistributed,
         layers.Dense, layers.Activation, layers.Dropout, layers.Flatten, layers.RepeatVector, layers.Masking,
-        layers.Embedding,
+        layers.Embedding, layers.LayerNormalization, layers.BatchNormalization, layers.Normalization, layers.Conv1D,
+        layers.MaxPooling1D, layers.AveragePooling1D, layers.GlobalMaxPooling1D, layers.GlobalAveragePooling1D,
+        layers.SpatialDropout1D, layers.GaussianNoise, layers.Reshape, layers.Permute,
     ),
     LAYER_FIELDS,
     numbers=("mask_value",),

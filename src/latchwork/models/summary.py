@@ -19,7 +19,8 @@ def summarize(name: str, layers: Sequence[Layer], shape: Shape | None, dtype: np
         if shape is not None:
             shape = layer.y_shape(shape)
         count = layer.count_params()
-        trainable, frozen = (trainable + count, frozen) if layer.trainable else (trainable, frozen + count)
+        learnt = sum(v.size for v in layer.variables if v.trainable) if layer.trainable else 0
+        trainable, frozen = trainable + learnt, frozen + count - learnt
         rows.append(
             (
                 f"{layer.name} ({layer.label})",
