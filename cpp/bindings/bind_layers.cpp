@@ -39,6 +39,13 @@ std::span<const Index> offsets_of(const py::array& offsets, const char* name) {
   return found;
 }
 
+constexpr Index kMost = std::numeric_limits<std::int32_t>::max();
+
+void check_sizes(Index size, Index stride, Index dilation) {
+  if (std::min({size, stride, dilation}) < 1 || std::max({size, stride, dilation}) > kMost)
+    throw Error("size, stride and dilation must be within [1, 2^31)");
+}
+
 // x_offsets, y_offsets, real, size, stride, dilation, before
 using GivenWindows = std::tuple<py::array, py::array, Vector, Index, Index, Index, Index>;
 
@@ -46,9 +53,9 @@ Windows windows_of(const GivenWindows& given) {
   const auto& [x, y, real, size, stride, dilation, before] = given;
   Windows w{offsets_of(x, "x_offsets"), offsets_of(y, "y_offsets"), nullptr, size, stride, dilation, before};
   if (w.x_offsets.size() != w.y_offsets.size()) throw Error("y_offsets must be as many as x_offsets");
-  if (std::min({size, stride, dilation}) < 1 || before < 0 || size > std::numeric_limits<std::int32_t>::max())
-    throw Error("size, stride, dilation and before must be at least 1, 1, 1 and 0");
-  checked_product(size, dilation, "size");
+  check_sizes(size, stride, dilation);
+  if (before < 0 || before > kMost) throw Error("before must be within [0, 2^31), got " + std::to_string(before));
+  checked_product(w.outputs(), stride, "stride");
   w.real = real_of(real, w.rows());
   return w;
 }
@@ -187,6 +194,9 @@ void bind_windows(py::module_& m) {
   m.def(
       "window_frame",
       [](const std::string& padding, Index steps, Index size, Index stride, Index dilation) {
+        check_sizes(size, stride, dilation);
+        if (steps < 0 || steps > Index(1) << 61)
+          throw Error("steps must not be negative, got " + std::to_string(steps));
         for (int i = 0; i < kPaddingCount; ++i)
           if (padding == kPaddingNames[i]) {
             const Frame frame = frame_of(static_cast<Padding>(i), steps, size, stride, dilation);

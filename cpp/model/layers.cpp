@@ -1,4 +1,5 @@
 // The closed registry: what a file may name. And what all layers share.
+#include <algorithm>
 #include <initializer_list>
 
 #include "model/layer.h"
@@ -31,7 +32,8 @@ Signal<T> behind(const GraphLayer<T>& layer, const Signal<T>& x) {
   if (x.offsets) sample.insert(sample.begin(), -1);
   Signal<T> y{nullptr, layer.y_shape(sample)};
   const bool any = !y.shape.empty() && y.shape[0] < 0;
-  if (any && y.shape.size() != 2) throw Error(layer.name() + ": x must be an array, got a ragged one");
+  if (std::count(y.shape.begin(), y.shape.end(), -1) > any || (any && y.shape.size() != 2))
+    throw Error(layer.name() + ": x must be an array, got a ragged one");
   y.offsets = any ? x.offsets : nullptr;
   if (any)
     y.shape[0] = x.shape[0];

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -207,4 +206,4 @@ def _slopes(
         array[index] = value - STEP
         difference = above - forward()
         array[index] = value
-        yield index, math.fsum((difference * seeds).ravel()) / (2 * STEP)
+        yield index, sum((difference * seeds).ravel().tolist()) / (2 * STEP)

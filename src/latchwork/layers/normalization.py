@@ -183,7 +183,7 @@ class BatchNormalization(_Scaled):
     >>> import numpy as np
     >>> layer = BatchNormalization(momentum=0.5)
     >>> layer(np.array([[1.0], [3.0]]), training=True).round(3).tolist()
-    [[-0.9990000128746033], [0.9990000128746033]]
+    [[-1.0], [1.0]]
     >>> [w.tolist() for w in layer.get_weights()[2:]]
     [[1.0], [1.0]]
     """
