@@ -24,6 +24,7 @@ PYTHON_FLOORS = (
     ("metrics",),
     ("data", "datasets"),
     ("layers",),
+    ("testing",),
     ("callbacks",),
     ("models",),
     ("demo",),

@@ -11,12 +11,17 @@ from latchwork.layers import (
     GRU,
     LSTM,
     RNN,
+    BatchNormalization,
     Bidirectional,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
+    GlobalMaxPooling1D,
     GRUCell,
+    LayerNormalization,
     LSTMCell,
+    MaxPooling1D,
     SimpleRNN,
     TimeDistributed,
 )
@@ -33,6 +38,20 @@ STACKS = {
     "product": (7, lambda: [Bidirectional(GRU(20, return_sequences=True), "mul"), TimeDistributed(Dense(2))]),
     "average": (7, lambda: [SimpleRNN(9, return_sequences=True), Bidirectional(GRU(20), "ave"), Dense(2)]),
     "cells": (7, lambda: [RNN([LSTMCell(24), GRUCell(40)]), Dense(2, activation="tanh")]),
+    "normalized": (
+        7,
+        lambda: [BatchNormalization(), LSTM(40, return_sequences=True), LayerNormalization(), LSTM(20), Dense(1)],
+    ),
+    "convolution": (
+        7,
+        lambda: [
+            Conv1D(30, 5, padding="causal", activation="relu"),
+            MaxPooling1D(2),
+            Conv1D(40, 3),
+            GlobalMaxPooling1D(),
+            Dense(2),
+        ],
+    ),
     "tokens": (None, lambda: [Embedding(50, 16), LSTM(32), Dense(1)]),
 }
 SIZES = [(3, 300), (32, 60), (200, 20)]

@@ -37,6 +37,10 @@ NOT_RAGGED = {
     "TimeDistributed of Bidirectional",
     "Embedding of steps",
     "Embedding, a mask of sequences",
+    "Conv1D",
+    "Conv1D, strides",
+    "Pooling",
+    "Reshape",
 }
 
 

@@ -46,6 +46,25 @@ def of_call(run, **arguments):
     return run, arguments
 
 
+def windows(name, rows, features, which=None):
+    def run(name, a, x_offsets, y_offsets, real, size, stride, dilation, before, which):
+        return _core.window_pass(name, a, (x_offsets, y_offsets, real, size, stride, dilation, before), which)
+
+    return of_call(
+        run,
+        name=name,
+        a=array(rows, features),
+        x_offsets=np.array([0, 3, 7]),
+        y_offsets=np.array([0, 2, 5]),
+        real=np.array([True] * 6 + [False]),
+        size=2,
+        stride=1,
+        dilation=2,
+        before=1,
+        which=which,
+    )
+
+
 def one_forward(*, training, **call):
     [result] = _core.recurrent_forward([tuple(call.values())], training)
     return result
@@ -311,6 +330,41 @@ CORE = {
     "orthogonal": [lambda: of_call(_core.orthogonal, seed=1, stream=2, rows=4, columns=3, gain=1.0, dtype="float32")],
     "permutation": [lambda: of_call(_core.permutation, seed=1, epoch=2, n=9)],
     "dropout": [lambda: of_call(_core.dropout, x=array(3, 2, 4), rate=0.5, seed=1, step=2, layer=3, sample_offset=4)],
+    "gaussian_noise": [
+        lambda: of_call(_core.gaussian_noise, x=array(3, 2, 4), deviation=0.5, seed=1, step=2, layer=3, sample_offset=4)
+    ],
+    "normalize_rows": [lambda: of_call(_core.normalize_rows, x=array(3, 4), epsilon=0.1)],
+    "normalize_rows_backward": [
+        lambda: of_call(
+            _core.normalize_rows_backward, dy=array(3, 4), normalized=array(3, 4), inverse=array(3), gamma=array(4)
+        )
+    ],
+    "affine_columns": [
+        lambda: of_call(_core.affine_columns, x=array(3, 4), center=array(4), factor=array(4), shift=array(4))
+    ],
+    "column_sums": [lambda: of_call(_core.column_sums, a=array(3, 4), b=array(3, 4))],
+    "batch_norm_backward": [
+        lambda: of_call(
+            _core.batch_norm_backward,
+            dy=array(3, 4),
+            normalized=array(3, 4),
+            factor=array(4),
+            d_mean=array(4),
+            d_deviation=array(4),
+            real=np.array([True, False, True]),
+        )
+    ],
+    "window_frame": [
+        lambda: of_call(_core.window_frame, padding="same", steps=9, size=3, stride=2, dilation=1),
+    ],
+    "window_pass": [
+        lambda: windows("gather", 7, 3),
+        lambda: windows("scatter", 5, 6),
+        lambda: windows("max", 7, 3),
+        lambda: windows("max_backward", 5, 3, which=np.zeros((5, 3), np.int32)),
+        lambda: windows("mean", 7, 3),
+        lambda: windows("mean_backward", 5, 3),
+    ],
     "dropout_backward": [lambda: of_call(_core.dropout_backward, dy=array(3, 4), mask=array(3, 4))],
     "SafetensorsFile": [lambda: of_call(_core.SafetensorsFile, path=MODEL)],
     **{

@@ -1,6 +1,5 @@
 // Random numbers: initialisers, shuffles, dropout.
-#include "bindings/compute.h"
-#include "bindings/ndarray.h"
+#include "bindings/training.h"
 #include "layers/random.h"
 
 namespace latchwork {
@@ -27,35 +26,45 @@ py::object filled(const std::string& dtype, const std::vector<Index>& shape, F f
   throw Error("dtype must be float32 or float64, got " + dtype);
 }
 
-template <class T>
-py::tuple dropout_of(const py::array& x, DropoutArgs args) {
-  const T* const in = data_of<T>(x, "x");
-  const std::vector<Index> shape(x.shape(), x.shape() + x.ndim());
-  auto y = make_array<T>(shape);
-  auto mask = make_array<T>(shape);
-  T* const out = y.mutable_data();
-  T* const mask_out = mask.mutable_data();
-  {
-    const Compute compute;
-    dropout(args, in, out, mask_out);
-  }
-  return py::make_tuple(y, mask);
-}
-
-py::tuple dropout_forward(const py::array& x, double rate, std::uint64_t seed, std::uint32_t step, std::uint32_t layer,
-                          std::uint32_t sample_offset) {
+// What is drawn for x; per_block: units that one block of random bits serves.
+DrawArgs draws_for(const py::array& x, std::uint64_t seed, std::uint32_t step, std::uint32_t layer,
+                   std::uint32_t sample_offset, Index per_block) {
   if (x.ndim() < 2) throw Error("x must be [N, ..., F], got " + shape_text(x));
-  if (!(rate >= 0 && rate < 1)) throw Error("rate must be in [0, 1), got " + std::to_string(rate));
   if (layer > 255) throw Error("layer must be in [0, 256), got " + std::to_string(layer));
-  const Index units = x.shape(x.ndim() - 1);
-  if (units > 8 * 65536) throw Error("x must have at most 524288 features, got " + shape_text(x));
+  const Index units = x.shape(x.ndim() - 1), most = per_block * 65536;
+  if (units > most) throw Error("x must have at most " + std::to_string(most) + " features, got " + shape_text(x));
   Index times = 1;
   for (py::ssize_t i = 1; i + 1 < x.ndim(); ++i) times *= x.shape(i);
   constexpr Index kNumbers = Index(1) << 32;  // samples and steps count in 32 bits
   if (times > kNumbers || x.shape(0) > kNumbers - sample_offset)
     throw Error("x must hold at most 2^32 samples, sample_offset included, and steps, got " + shape_text(x));
-  const DropoutArgs args{seed, step, layer, sample_offset, rate, x.shape(0), times, units};
-  return is_double(x, "x") ? dropout_of<double>(x, args) : dropout_of<float>(x, args);
+  return {seed, step, layer, sample_offset, x.shape(0), times, units};
+}
+
+py::tuple dropout_forward(const py::array& x, double rate, std::uint64_t seed, std::uint32_t step, std::uint32_t layer,
+                          std::uint32_t sample_offset) {
+  if (!(rate >= 0 && rate < 1)) throw Error("rate must be in [0, 1), got " + std::to_string(rate));
+  const DrawArgs args = draws_for(x, seed, step, layer, sample_offset, 8);
+  return by_dtype(x, "x", [&]<class T>(T) -> py::tuple {
+    const T* const in = data_of<T>(x, "x");
+    auto y = make_array<T>(shape_of(x)), mask = make_array<T>(shape_of(x));
+    T* const out = y.mutable_data();
+    T* const mask_out = mask.mutable_data();
+    {
+      const Compute compute;
+      dropout(args, rate, in, out, mask_out);
+    }
+    return py::make_tuple(y, mask);
+  });
+}
+
+py::object noise_forward(const py::array& x, double deviation, std::uint64_t seed, std::uint32_t step,
+                         std::uint32_t layer, std::uint32_t sample_offset) {
+  const DrawArgs args = draws_for(x, seed, step, layer, sample_offset, 4);
+  return by_dtype(x, "x", [&]<class T>(T) {
+    const T* const in = data_of<T>(x, "x");
+    return filled<T>(shape_of(x), [&](T* out, Index) { gaussian_noise(args, deviation, in, out); });
+  });
 }
 
 template <class T>
@@ -104,6 +113,8 @@ void bind_random(py::module_& m) {
       py::arg("seed"), py::arg("epoch"), py::arg("n"));
   m.def("dropout", &dropout_forward, py::arg("x"), py::arg("rate"), py::arg("seed"), py::arg("step"), py::arg("layer"),
         py::arg("sample_offset") = 0);
+  m.def("gaussian_noise", &noise_forward, py::arg("x"), py::arg("deviation"), py::arg("seed"), py::arg("step"),
+        py::arg("layer"), py::arg("sample_offset") = 0);
   m.def(
       "dropout_backward",
       [](const py::array& dy, const py::array& mask) {

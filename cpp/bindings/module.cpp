@@ -8,6 +8,7 @@ namespace latchwork {
 
 void bind_cpu(py::module_& m);
 void bind_embedding(py::module_& m);
+void bind_layers(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_model(py::module_& m);
 void bind_plans(py::module_& m);
@@ -46,6 +47,7 @@ PYBIND11_MODULE(_core, m) {
   });
   latchwork::bind_cpu(m);
   latchwork::bind_embedding(m);
+  latchwork::bind_layers(m);
   latchwork::bind_losses(m);
   latchwork::bind_model(m);
   latchwork::bind_plans(m);

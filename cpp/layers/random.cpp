@@ -184,11 +184,11 @@ void permutation(std::uint64_t seed, std::uint32_t epoch, Index n, std::int64_t*
 }
 
 template <class T>
-void dropout(const DropoutArgs& args, const T* x, T* y, T* mask) {
+void dropout(const DrawArgs& args, double rate, const T* x, T* y, T* mask) {
   const auto& k = kernels().of<T>().elementwise;
-  const auto threshold = static_cast<std::uint32_t>(args.rate * 65536 + 0.5);
+  const auto threshold = static_cast<std::uint32_t>(rate * 65536 + 0.5);
   // Chosen by index: a branch on random bits is guessed wrong, 4 ns an element.
-  const T values[2] = {static_cast<T>(1 / (1 - args.rate)), T(0)};
+  const T values[2] = {static_cast<T>(1 / (1 - rate)), T(0)};
   const Index row = args.times * args.units;
   if (row == 0) return;
   interruptible_for(args.samples, ceil_div(kDrawGrain, row), [&](Index begin, Index end) {
@@ -216,11 +216,39 @@ void dropout_backward(const T* dy, const T* mask, T* dx, Index n) {
                     [&](Index begin, Index end) { k.dropout(dy + begin, mask + begin, dx + begin, end - begin); });
 }
 
+template <class T>
+void gaussian_noise(const DrawArgs& args, double deviation, const T* x, T* y) {
+  const auto log = kernels().of<double>().unary.log;
+  const Index row = args.times * args.units;
+  if (row == 0) return;
+  interruptible_for(args.samples, ceil_div(kDrawGrain, row), [=, &args](Index begin, Index end) {
+    MaskCounter counter{Purpose::noise, args.step, 0, 0, args.layer, 0, 0};
+    double values[kBlock];
+    for (Index r = begin * args.times; r < end * args.times; ++r) {
+      counter.sample = args.first_sample + static_cast<std::uint32_t>(r / args.times);
+      counter.time = static_cast<std::uint32_t>(r % args.times);
+      for (Index start = 0; start < args.units; start += kBlock) {
+        const Index count = args.units - start < kBlock ? args.units - start : kBlock;
+        PhiloxBlock block{};
+        for (Index i = 0; i < count; ++i) {
+          if (i % 4 == 0) block = philox(args.seed, counter.at(static_cast<std::uint32_t>((start + i) / 4)));
+          values[i] = (static_cast<double>(block[static_cast<std::size_t>(i % 4)]) + 0.5) * 0x1p-32;
+        }
+        quantiles(log, values, count);
+        const T* const in = x + r * args.units + start;
+        T* const out = y + r * args.units + start;
+        for (Index i = 0; i < count; ++i) out[i] = in[i] + static_cast<T>(deviation * values[i]);
+      }
+    }
+  });
+}
+
 #define LATCHWORK_INSTANTIATE(T)                                                        \
   template void uniform<T>(std::uint64_t, std::uint32_t, double, double, T*, Index);    \
   template void normal<T>(std::uint64_t, std::uint32_t, const NormalShape&, T*, Index); \
   template void orthogonal<T>(std::uint64_t, std::uint32_t, Index, Index, double, T*);  \
-  template void dropout<T>(const DropoutArgs&, const T*, T*, T*);                       \
+  template void dropout<T>(const DrawArgs&, double, const T*, T*, T*);                  \
+  template void gaussian_noise<T>(const DrawArgs&, double, const T*, T*);               \
   template void dropout_backward<T>(const T*, const T*, T*, Index);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

@@ -29,20 +29,25 @@ void orthogonal(std::uint64_t seed, std::uint32_t stream, Index rows, Index colu
 // A uniformly drawn order of 0 .. n - 1 (Fisher-Yates, unbiased draws). n < 2^32.
 void permutation(std::uint64_t seed, std::uint32_t epoch, Index n, std::int64_t* out);
 
-struct DropoutArgs {
+// What a layer draws for an array [samples, times, units].
+struct DrawArgs {
   std::uint64_t seed;
   std::uint32_t step;
   std::uint32_t layer;
   std::uint32_t first_sample;  // of this call, in the whole batch of the step
-  double rate;                 // in [0, 1); a unit is dropped if its 16-bit draw is below round(rate * 65536)
   Index samples;
   Index times;
   Index units;
 };
-// mask and y [samples, times, units]: mask 0 or 1 / (1 - rate), y = x * mask (0 where the mask is).
+// rate in [0, 1): a unit is dropped if its 16-bit draw is below round(rate * 65536). mask 0 or 1 / (1 - rate),
+// y = x * mask (0 where the mask is).
 template <class T>
-void dropout(const DropoutArgs& args, const T* x, T* y, T* mask);
+void dropout(const DrawArgs& args, double rate, const T* x, T* y, T* mask);
 template <class T>
 void dropout_backward(const T* dy, const T* mask, T* dx, Index n);
+
+// y = x + deviation * a normal number, by inversion of a draw of 32 bits.
+template <class T>
+void gaussian_noise(const DrawArgs& args, double deviation, const T* x, T* y);
 
 }  // namespace latchwork

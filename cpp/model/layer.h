@@ -81,9 +81,13 @@ LayerPointer<T> make_recurrent(const std::string& kind, const Origin& origin);  
 template <class T>
 LayerPointer<T> make_bidirectional(const Origin& origin);
 template <class T>
-LayerPointer<T> make_rowwise(const std::string& kind, const Origin& origin);  // Dense, Activation, Dropout
+LayerPointer<T> make_rowwise(const std::string& kind, const Origin& origin);  // Dense, Activation, Dropout and its kin
 template <class T>
-LayerPointer<T> make_reshaping(const std::string& kind, const Origin& origin);  // Flatten, RepeatVector
+LayerPointer<T> make_reshaping(const std::string& kind, const Origin& origin);  // Flatten, RepeatVector, ...
+template <class T>
+LayerPointer<T> make_normalizing(const std::string& kind, const Origin& origin);  // LayerNormalization, ...
+template <class T>
+LayerPointer<T> make_windows(const std::string& kind, const Origin& origin);  // Conv1D, MaxPooling1D, ...
 template <class T>
 LayerPointer<T> make_time_distributed(const Origin& origin);
 template <class T>

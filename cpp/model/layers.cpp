@@ -1,4 +1,7 @@
 // The closed registry: what a file may name. And what all layers share.
+#include <algorithm>
+#include <initializer_list>
+
 #include "model/layer.h"
 #include "runtime/buffer.h"
 
@@ -29,7 +32,8 @@ Signal<T> behind(const GraphLayer<T>& layer, const Signal<T>& x) {
   if (x.offsets) sample.insert(sample.begin(), -1);
   Signal<T> y{nullptr, layer.y_shape(sample)};
   const bool any = !y.shape.empty() && y.shape[0] < 0;
-  if (any && y.shape.size() != 2) throw Error(layer.name() + ": x must be an array, got a ragged one");
+  if (std::count(y.shape.begin(), y.shape.end(), -1) > any || (any && y.shape.size() != 2))
+    throw Error(layer.name() + ": x must be an array, got a ragged one");
   y.offsets = any ? x.offsets : nullptr;
   if (any)
     y.shape[0] = x.shape[0];
@@ -38,22 +42,43 @@ Signal<T> behind(const GraphLayer<T>& layer, const Signal<T>& x) {
   return y;
 }
 
+namespace {
+
+// A family of classes, and what makes them.
 template <class T>
-static LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
-  for (const char* const known : {"LSTM", "GRU", "SimpleRNN", "RNN"})
-    if (kind == known) return make_recurrent<T>(kind, origin);
-  for (const char* const known : {"Dense", "Activation", "Dropout"})
-    if (kind == known) return make_rowwise<T>(kind, origin);
-  if (kind == "Flatten" || kind == "RepeatVector") return make_reshaping<T>(kind, origin);
-  if (kind == "Bidirectional") return make_bidirectional<T>(origin);
-  if (kind == "TimeDistributed") return make_time_distributed<T>(origin);
-  if (kind == "Masking") return make_masking<T>(origin);
-  if (kind == "Embedding") return make_embedding<T>(origin);
-  origin.fields.fail("class",
-                     "one of LSTM, GRU, SimpleRNN, RNN, Bidirectional, TimeDistributed, Dense, Activation, Dropout, "
-                     "Flatten, RepeatVector, Masking, Embedding",
-                     {kind});
+struct Family {
+  LayerPointer<T> (*make)(const std::string& kind, const Origin& origin);
+  std::initializer_list<const char*> kinds;
+};
+
+template <class T, LayerPointer<T> (*make)(const Origin&)>
+LayerPointer<T> make_one(const std::string&, const Origin& origin) {
+  return make(origin);
 }
+
+template <class T>
+LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
+  const Family<T> families[] = {
+      {make_recurrent<T>, {"LSTM", "GRU", "SimpleRNN", "RNN"}},
+      {make_one<T, make_bidirectional<T>>, {"Bidirectional"}},
+      {make_one<T, make_time_distributed<T>>, {"TimeDistributed"}},
+      {make_rowwise<T>, {"Dense", "Activation", "Dropout", "SpatialDropout1D", "GaussianNoise"}},
+      {make_reshaping<T>, {"Flatten", "RepeatVector", "Reshape", "Permute"}},
+      {make_one<T, make_masking<T>>, {"Masking"}},
+      {make_one<T, make_embedding<T>>, {"Embedding"}},
+      {make_normalizing<T>, {"LayerNormalization", "BatchNormalization", "Normalization"}},
+      {make_windows<T>, {"Conv1D", "MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"}},
+  };
+  std::string known;
+  for (const Family<T>& family : families)
+    for (const char* const name : family.kinds) {
+      if (kind == name) return family.make(kind, origin);
+      known += std::string(known.empty() ? "one of " : ", ") + name;
+    }
+  origin.fields.fail("class", known, {kind});
+}
+
+}  // namespace
 
 template <class T>
 LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x) {

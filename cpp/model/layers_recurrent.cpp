@@ -33,13 +33,13 @@ void silence(const Signal<T>& x, bool reversed, T* y, Index units) {
 }  // namespace
 
 template <class T>
-ModelCell<T>::ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin)
+ModelCell<T>::ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin, Index window)
     : path_(origin.path), cell_(find_cell(cell)), activation_(activation), gate_(gate) {
-  hidden_ = origin.fields.whole("units", 1, kMostUnits);
+  hidden_ = origin.fields.whole(window ? "filters" : "units", 1, kMostUnits);
   const bool bias = origin.fields.flag("use_bias");
   if (origin.x.empty() || origin.x.back() < 0)
     throw Error(origin.fields.where() + ": x must have a known feature size, got " + shape_text(origin.x));
-  input_ = origin.x.back();
+  input_ = checked_product(std::max<Index>(1, window), origin.x.back());
   const CellInfo& of = info();
   const Index columns = of.gates * hidden_;
   bool recurrent = false;
@@ -49,7 +49,7 @@ ModelCell<T>::ModelCell(const char* cell, Activation activation, Activation gate
     origin.tensors.check<T>(path_ + "/" + name, shape);
     return std::exchange(total, total + size_of(shape));
   };
-  const Index kernel = tensor("kernel", {input_, columns});
+  const Index kernel = tensor("kernel", window ? Shape{window, origin.x.back(), columns} : Shape{input_, columns});
   const Index recurrent_kernel = recurrent ? tensor("recurrent_kernel", {hidden_, columns}) : 0;
   const Index biases = bias ? tensor("bias", of.biases > 1 ? Shape{of.biases, columns} : Shape{columns}) : total;
   values_ = Buffer<T>(total);

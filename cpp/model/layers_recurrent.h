@@ -27,8 +27,9 @@ template <class T>
 class ModelCell {
  public:
   // cell: its name in the core. Reads `units` and `use_bias`; the shapes of the tensors are checked before memory is
-  // taken. x: features.
-  ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin);
+  // taken. x: features. window: of a dense cell that reads so many steps at once, a Conv1D's; then `filters` are its
+  // units and its kernel is [window, F, filters].
+  ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin, Index window = 0);
 
   const std::string& path() const { return path_; }
   Index features() const { return input_; }

@@ -1,5 +1,6 @@
-// Layers that see one row of features at a time: Dense, Activation, Dropout.
+// Layers that see one row of features at a time: Dense, Activation, Dropout and its kin.
 #include <algorithm>
+#include <limits>
 
 #include "cpu/dispatch.h"
 #include "layers/statistics.h"
@@ -110,12 +111,16 @@ class ActivationLayer : public GraphLayer<T> {
   int activation_;
 };
 
-// When nothing is trained, y = x.
+// Dropout, SpatialDropout1D, GaussianNoise: when nothing is trained, y = x.
 template <class T>
 class DropoutLayer : public GraphLayer<T> {
  public:
-  explicit DropoutLayer(const Origin& origin) : GraphLayer<T>(origin) {
-    origin.fields.number("rate", 0, 1);
+  DropoutLayer(const std::string& kind, const Origin& origin)
+      : GraphLayer<T>(origin), sequences_(kind == "SpatialDropout1D") {
+    if (kind == "GaussianNoise")
+      origin.fields.number("stddev", 0, std::numeric_limits<double>::infinity());
+    else
+      origin.fields.number("rate", 0, 1);
     const Json& seed = origin.fields.any("seed");
     const auto* const whole = std::get_if<std::int64_t>(&seed.value);
     const bool other =
@@ -123,8 +128,15 @@ class DropoutLayer : public GraphLayer<T> {
     if (!other && !(whole && *whole >= 0))
       origin.fields.fail("seed", "null or a whole number from 0 to 2^64 - 1", seed);
   }
+  Shape y_shape(const Shape& x) const override {
+    if (sequences_ && x.size() != 2) misfit(this->name(), "[B, T, F]", x);
+    return x;
+  }
   void forward(const Signal<T>& x, T* y) const override { std::copy_n(x.data, size_of(x.shape), y); }
   void make_steps(Steps<T>&, const Shape&) const override {}
+
+ private:
+  bool sequences_;
 };
 
 }  // namespace
@@ -133,7 +145,7 @@ template <class T>
 LayerPointer<T> make_rowwise(const std::string& kind, const Origin& origin) {
   if (kind == "Dense") return std::make_unique<DenseLayer<T>>(origin);
   if (kind == "Activation") return std::make_unique<ActivationLayer<T>>(origin);
-  return std::make_unique<DropoutLayer<T>>(origin);
+  return std::make_unique<DropoutLayer<T>>(kind, origin);
 }
 
 template LayerPointer<float> make_rowwise(const std::string&, const Origin&);

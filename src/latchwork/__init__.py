@@ -5,6 +5,8 @@
 >>> model.compile(loss="mse", optimizer="adam")
 """
 
+from typing import Any
+
 from latchwork import (
     callbacks,
     cpu,
@@ -41,4 +43,14 @@ __all__ = [
     "random",
     "set_num_threads",
     "set_seed",
+    "testing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`lw.testing`, imported when it is asked for."""
+    if name == "testing":
+        import latchwork.testing
+
+        return latchwork.testing
+    raise AttributeError(f"module 'latchwork' has no attribute {name!r}")

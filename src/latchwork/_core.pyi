@@ -227,6 +227,35 @@ def dropout(
     x: NDArray[Any], rate: float, seed: int, step: int, layer: int, sample_offset: int = 0
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 def dropout_backward(dy: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]: ...
+def gaussian_noise(
+    x: NDArray[Any], deviation: float, seed: int, step: int, layer: int, sample_offset: int = 0
+) -> NDArray[Any]: ...
+
+# normalization: rows, columns
+def normalize_rows(x: NDArray[Any], epsilon: float) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def normalize_rows_backward(
+    dy: NDArray[Any], normalized: NDArray[Any], inverse: NDArray[Any], gamma: NDArray[Any] | None
+) -> NDArray[Any]: ...
+def affine_columns(
+    x: NDArray[Any], center: NDArray[Any] | None, factor: NDArray[Any] | None, shift: NDArray[Any] | None
+) -> NDArray[Any]: ...
+def column_sums(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]: ...  # [2, F]: of a, of a * b
+def batch_norm_backward(
+    dy: NDArray[Any],
+    normalized: NDArray[Any],
+    factor: NDArray[Any],
+    d_mean: NDArray[Any],
+    d_deviation: NDArray[Any],
+    real: NDArray[np.bool_] | None,
+) -> NDArray[Any]: ...
+
+# windows over steps: x_offsets, y_offsets, real, size, stride, dilation, before; arrays are [rows, F]
+GivenWindows: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_] | None, int, int, int, int]
+
+def window_frame(padding: str, steps: int, size: int, stride: int, dilation: int) -> tuple[int, int]: ...
+def window_pass(  # "gather", "scatter", "max", "max_backward", "mean", "mean_backward"; what max took, or None
+    name: str, a: NDArray[Any], windows: GivenWindows, which: NDArray[np.int32] | None = None
+) -> tuple[NDArray[Any], NDArray[np.int32] | None]: ...
 
 # model files
 FORMAT: dict[str, str]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 # What an argument of these names decides is in the file already, as weights.
-_OF_INITIAL_VALUES = ("_initializer", "unit_forget_bias", "weights")
+_OF_INITIAL_VALUES = ("_initializer", "unit_forget_bias", "weights", "mean", "variance")
 
 
 @dataclasses.dataclass(eq=False, repr=False)

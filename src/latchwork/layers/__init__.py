@@ -4,9 +4,10 @@ from latchwork.layers.base import Layer, Variable
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.cell import Cell, GRUCell, LSTMCell, SimpleRNNCell
 from latchwork.layers.concatenate import Concatenate
+from latchwork.layers.convolution import Conv1D
 from latchwork.layers.dense import Activation, Dense
 from latchwork.layers.dot import Dot
-from latchwork.layers.dropout import Dropout
+from latchwork.layers.dropout import Dropout, GaussianNoise, SpatialDropout1D
 from latchwork.layers.embedding import Embedding
 from latchwork.layers.explanation import CallPlan, Explanation
 from latchwork.layers.gru import GRU
@@ -24,8 +25,10 @@ from latchwork.layers.merge_functions import (
     subtract,
 )
 from latchwork.layers.merging import Add, Average, Maximum, Merge, Minimum, Multiply, Subtract
+from latchwork.layers.normalization import BatchNormalization, LayerNormalization, Normalization
+from latchwork.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from latchwork.layers.recurrent import Recurrent
-from latchwork.layers.reshaping import Flatten, RepeatVector
+from latchwork.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from latchwork.layers.rnn import RNN
 from latchwork.layers.simple_rnn import SimpleRNN
 from latchwork.layers.stacked import StackedRNNCells
@@ -39,10 +42,13 @@ __all__ = [
     "Activation",
     "Add",
     "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "CallPlan",
     "Cell",
     "Concatenate",
+    "Conv1D",
     "Dense",
     "Dot",
     "Dropout",
@@ -50,18 +56,27 @@ __all__ = [
     "Explanation",
     "Flatten",
     "GRUCell",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
     "Input",
     "LSTMCell",
     "Layer",
+    "LayerNormalization",
     "Masking",
+    "MaxPooling1D",
     "Maximum",
     "Merge",
     "Minimum",
     "Multiply",
+    "Normalization",
+    "Permute",
     "Recurrent",
     "RepeatVector",
+    "Reshape",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SpatialDropout1D",
     "StackedRNNCells",
     "Subtract",
     "Symbol",

@@ -28,6 +28,7 @@ class Variable(Shown):
         initial: A function of shape and dtype that makes the first values.
         name: The key in files, gradients and errors, "lstm/kernel".
         value, gradient: Views of the arena, of the model's dtype.
+        trainable: False for what a layer keeps beside its parameters, moving averages say; no optimizer changes it.
         bound: Whether it has a place in an arena.
 
     >>> from latchwork.layers import Dense
@@ -43,6 +44,7 @@ class Variable(Shown):
     name: str = ""
     value: NDArray[Any] = field(default_factory=lambda: np.empty(0))
     gradient: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    trainable: bool = True
     bound: bool = False
 
     @property
@@ -65,6 +67,7 @@ class Arena:
         self.params: NDArray[Any] = np.empty(sum(v.size for _, v in owned), dtype)
         self.grads = np.zeros_like(self.params)
         self.spans: list[tuple[Layer, Variable, int, int]] = []
+        self.moving = [v for _, v in owned if not v.trainable]  # a training forward may change them
         start = 0
         for (layer, variable), value in zip(owned, values, strict=True):
             stop = start + variable.size
@@ -78,6 +81,19 @@ class Arena:
         for layer in layers:
             layer._bind(self)
 
+    def moving_values(self) -> list[NDArray[Any]]:
+        """Copies of what a training forward may change; a step that fails puts them back."""
+        return [variable.value.copy() for variable in self.moving]
+
+    def put_back(self, values: Sequence[NDArray[Any]]) -> None:
+        """Undo what has changed since `moving_values` gave them."""
+        for variable, value in zip(self.moving, values, strict=True):
+            variable.value[...] = value
+
     def trainable_ranges(self) -> tuple[tuple[int, int, str], ...]:
         """(start, stop, name) of every variable an optimizer may change, in order."""
-        return tuple((start, stop, variable.name) for layer, variable, start, stop in self.spans if layer.trainable)
+        return tuple(
+            (start, stop, variable.name)
+            for layer, variable, start, stop in self.spans
+            if layer.trainable and variable.trainable
+        )

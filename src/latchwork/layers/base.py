@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -52,14 +53,25 @@ class Layer(Explainable):
     `layer(x, training=False)` runs it on arrays. `y, ctx = layer.forward(x)` and `dx = layer.backward(ctx, dy)` train:
     gradients of parameters are ADDED to `variable.gradient`, gradients of activations are returned.
 
+    A layer of your own derives from this class and defines
+
+    - `forward(x, *, training=True, step=None) -> y, ctx` and `backward(ctx, dy, *, need_dx=True) -> dx`;
+    - where it has parameters, `build(input_shape)`, which calls `self.add_weight` for each of them, as in Keras;
+    - where y has another shape than x, `y_shape(x_shape)`, both of one sample: without the batch axis.
+
+    `lw.testing.check_gradients` proves it right.
+
     >>> import numpy as np
-    >>> class Double(Layer):
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight(input_shape[-1:], "ones", name="factor")
     ...     def forward(self, x, *, training=True, step=None):
-    ...         return 2 * x, None
+    ...         return x * self.factor.value, x
     ...     def backward(self, ctx, dy, *, need_dx=True):
-    ...         return 2 * dy
-    >>> Double()(np.ones((1, 2))).tolist()
-    [[2.0, 2.0]]
+    ...         self.factor.gradient += (ctx * dy).sum(axis=0)
+    ...         return dy * self.factor.value
+    >>> Scale()(np.ones((1, 2))).tolist()
+    [[1.0, 1.0]]
     """
 
     # Keras' arguments that are not built yet, with the default that may be given.
@@ -68,7 +80,7 @@ class Layer(Explainable):
     takes_mask: ClassVar[bool] = False  # forward has an argument `mask`
     supports_masking: ClassVar[bool] = False  # a mask of x is a mask of y; Keras' name
     many_inputs: ClassVar[bool] = False  # x is a list of arrays, as are masks and dx; y_shape takes a list of shapes
-    fixes_steps: ClassVar[bool] = False  # y's features depend on the number of steps: a model then keeps it
+    fixes_steps: bool = False  # y's features depend on the number of steps: a model then keeps it
     y_count: int = 1  # arrays a call returns before the states
     stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential
 
@@ -76,6 +88,8 @@ class Layer(Explainable):
         """Automatic names are the class's in snake case: SimpleRNN, simple_rnn; LSTMCell, lstm_cell."""
         words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", cls.__name__)
         cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+        if "build" in cls.__dict__:
+            cls.build = _declaring(cls.build)  # type: ignore[assignment, method-assign]
 
     def __init__(
         self,
@@ -101,7 +115,7 @@ class Layer(Explainable):
         self.trainable = as_flag(trainable, "trainable", owner)
         self.input_shape = None if input_shape is None else as_shape(input_shape, "input_shape", owner)
         self.variables: list[Variable] = []
-        self._declared = False
+        self._declared = self._declares = False
         self._x_shape: Shape = ()  # of one sample, as it was declared
         self._arena: Arena | None = None
         self._model: weakref.ref[Any] | None = None  # the one model it belongs to
@@ -130,8 +144,11 @@ class Layer(Explainable):
         return self._arena is not None
 
     def build(self, input_shape: Any) -> None:
-        """Create the parameters for batches of `input_shape`, (None, 32, 1) say. A second call changes nothing."""
-        if self._arena is None:
+        """Create the parameters for batches of `input_shape`, (None, 32, 1) say. A second call changes nothing.
+
+        A layer of your own defines it to add its parameters: see `add_weight`.
+        """
+        if self._arena is None and not self._declares:
             shape = as_batch_shape(input_shape, self.name)
             self.y_shape(shape)  # raises before anything is declared
             self.declare(shape)
@@ -140,11 +157,55 @@ class Layer(Explainable):
     def declare(self, input_shape: Shape) -> None:
         """Fix the variables for samples of `input_shape` and take their random streams; values come with the arena."""
         if not self._declared:
-            self._declare(input_shape)
+            self._declares = True
+            try:
+                self._declare(input_shape)
+            except BaseException:
+                self.variables = []
+                raise
+            finally:
+                self._declares = False
             self._declared, self._x_shape = True, input_shape
 
     def _declare(self, input_shape: Shape) -> None:
-        """Set `variables`; for layers that have any."""
+        """Set `variables`; for layers that have any. Your own do it in `build`."""
+        self.build((None, *input_shape))
+
+    def add_weight(
+        self,
+        shape: Any,
+        initializer: Any = "glorot_uniform",
+        name: str = "kernel",
+        *,
+        trainable: bool = True,
+    ) -> Variable:
+        """A parameter of your own layer or cell: to be called in its `build` or `create`.
+
+        Args:
+            shape: Of the array.
+            initializer: A name or an `lw.initializers` object.
+            name: Its key in the layer.
+            trainable: False for what no optimizer changes.
+
+        Returns:
+            The `Variable`: `value` and `gradient` are arrays of that shape once the layer is built.
+
+        Raises:
+            ValueError: The name is taken, a size is not known, or the layer is built already.
+        """
+        sizes = as_shape(shape, "add_weight: shape", self.name)
+        if None in sizes:
+            raise ValueError(f"{self.name}: add_weight: shape must be known throughout, got {shape!r}")
+        if any(variable.key == name for variable in self.variables):
+            raise ValueError(f"{self.name}: add_weight: name {name!r} is taken")
+        if self._declared:
+            raise ValueError(f"{self.name}: add_weight must be called in build or create, the layer is built already")
+        known = tuple(size or 0 for size in sizes)
+        variable = Variable(
+            name, known, drawn(initializers.get(initializer)), trainable=as_flag(trainable, "trainable", self.name)
+        )
+        self.variables.append(variable)
+        return variable
 
     def y_shape(self, x_shape: Shape) -> Shape:
         """The shape of one sample of y for samples of `x_shape`; raises ValueError where x does not fit."""
@@ -200,6 +261,8 @@ class Layer(Explainable):
         """
         if is_symbolic(x):
             return call_on_symbols(self, x, mask=mask, training=training)
+        if self._arena is None and type(self).build is not Layer.build and not self.many_inputs:
+            x = self._checked(x)  # builds a layer of your own
         given: dict[str, Any] = {"mask": mask} if self.takes_mask and mask is not None else {}
         return self.forward(x, training=training, **given)[0]
 
@@ -313,6 +376,16 @@ def write_weights(layers: Sequence[Layer], weights: Sequence[ArrayLike]) -> None
         variable.value[...] = array
 
 
+def _declaring(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """A subclass's `build` says which parameters there are: called from outside, it creates them too."""
+
+    @wraps(build)
+    def built(self: Layer, input_shape: Any) -> None:
+        (build if self._declares else Layer.build)(self, input_shape)
+
+    return built
+
+
 def drawn(fill: initializers.Initializer) -> Initializer:
     """The initializer with the random stream it is to draw from, taken now: the order of layers decides, not of use."""
     seed, stream = random.seed(), random.next_stream()
@@ -329,3 +402,11 @@ def last_size(layer: Layer, shape: Shape) -> int:
     if not shape or shape[-1] is None:
         raise ValueError(f"{layer.name}: x must have a known feature size on its last axis, got {shape_text(shape)}")
     return shape[-1]
+
+
+def gradient_like(layer: Layer, dy: Any, shape: Shape) -> NDArray[Any]:
+    """The numbers of dy, which must have the shape of y, in the layer's dtype."""
+    grad = as_array(dy.values if isinstance(dy, Ragged) else dy, "dy", layer.dtype)
+    if grad.shape != shape:
+        raise ValueError(f"{layer.name}: dy must have the shape of y, {shape}, got {grad.shape}")
+    return grad

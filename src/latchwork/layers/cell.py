@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import initializers
-from latchwork.layers.arena import Arena, Variable
+from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, shape_text
-from latchwork.layers.base import Layer, drawn, last_size
+from latchwork.layers.base import Layer, last_size
 from latchwork.layers.gru import GRU
 from latchwork.layers.lstm import LSTM
 from latchwork.layers.recurrent import Recurrent
@@ -62,12 +61,6 @@ class Cell(Layer):
     def output_size(self) -> int:
         """The features of y."""
         return self.state_sizes[0]
-
-    def add_weight(self, shape: Any, initializer: Any = "glorot_uniform", name: str = "kernel") -> Variable:
-        """A parameter `name` of your own cell: to be called in `create`."""
-        variable = Variable(name, tuple(shape), drawn(initializers.get(initializer)))
-        self.variables.append(variable)
-        return variable
 
     def create(self, features: int) -> None:
         """Add the parameters for x of `features`; for cells that have any."""

@@ -48,7 +48,63 @@ def like(x: Batch, values: NDArray[Any]) -> Batch:
     return Ragged(values, x.offsets) if isinstance(x, Ragged) else values
 
 
-class Dense(Layer):
+class Product(Layer):
+    """activation(rows @ kernel + bias) by the core: Dense, and Conv1D, whose kernel is a matrix for its windows."""
+
+    unbuilt: ClassVar[dict[str, Any]] = {
+        **Layer.unbuilt,
+        "kernel_regularizer": None,
+        "bias_regularizer": None,
+        "kernel_constraint": None,
+        "bias_constraint": None,
+        "lora_rank": None,
+        "lora_alpha": None,
+        "quantization_config": None,
+    }
+
+    def _take_product(self, activation: Any, use_bias: Any, kernel_initializer: Any, bias_initializer: Any) -> None:
+        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
+        self.use_bias = as_flag(use_bias, "use_bias", type(self).__name__)
+        self._kernel_initializer = initializers.get(kernel_initializer)
+        self._bias_initializer = initializers.get(bias_initializer)
+        # softmax reads a whole row, the fused activations one number: it runs behind the product
+        self._fused = "linear" if self.activation == "softmax" else self.activation
+
+    def _bind(self, arena: Arena) -> None:
+        super()._bind(arena)
+        kernel, bias = self.variables[0], self.variables[1] if self.use_bias else None
+        matrix = (-1, kernel.shape[-1])
+        self._weights = _core.RecurrentWeights(
+            "dense", kernel.value.reshape(matrix), None, None if bias is None else bias.value
+        )
+        self._gradients = (kernel.gradient.reshape(matrix), None if bias is None else bias.gradient)
+
+    def _levels(self) -> list[list[Any]]:
+        return [[self]]
+
+    def _asked_call(self, batch: int, steps: int, memory: str) -> tuple[Any, ...]:
+        """What `_core.explain_calls` takes: the middle axes are steps, and no record is kept."""
+        return self._weights, batch, steps, True, "store"
+
+    def touch(self) -> None:
+        if self._arena is not None:
+            self._weights.touch()
+
+    def _multiply(self, rows: NDArray[Any], training: bool) -> tuple[NDArray[Any], Any]:
+        y, product = functional.dense(rows, self._weights, activation=self._fused, training=training)
+        if self.activation != "softmax":
+            return y, product
+        y = _core.softmax(y)
+        return y, _Activated(product, y) if training else None
+
+    def _multiply_backward(self, ctx: Any, grad: NDArray[Any], need_dx: bool) -> NDArray[Any] | None:
+        if self.activation == "softmax":
+            grad = _core.softmax_backward(ctx.y, grad)
+            ctx = ctx.before
+        return functional.dense_backward(ctx, grad, need_dx=need_dx, out=self._gradients).x
+
+
+class Dense(Product):
     """y = activation(x @ kernel + bias) on the last axis: x [B, ..., F] -> y [B, ..., units].
 
     Variables: `kernel` [F, units], `bias` [units]. Defaults are Keras'.
@@ -67,17 +123,6 @@ class Dense(Layer):
     (2, 3)
     """
 
-    unbuilt: ClassVar[dict[str, Any]] = {
-        **Layer.unbuilt,
-        "kernel_regularizer": None,
-        "bias_regularizer": None,
-        "kernel_constraint": None,
-        "bias_constraint": None,
-        "lora_rank": None,
-        "lora_alpha": None,
-        "quantization_config": None,
-    }
-
     supports_masking = True
 
     def __init__(
@@ -91,12 +136,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__(**common)
         self.units = as_count(units, "Dense: units", 1)
-        self.activation = activation_name(activation, (*ACTIVATIONS, "softmax"))
-        self.use_bias = as_flag(use_bias, "use_bias", "Dense")
-        self._kernel_initializer = initializers.get(kernel_initializer)
-        self._bias_initializer = initializers.get(bias_initializer)
-        # softmax reads a whole row, the fused activations one number: it runs behind the product
-        self._fused = "linear" if self.activation == "softmax" else self.activation
+        self._take_product(activation, use_bias, kernel_initializer, bias_initializer)
 
     def _declare(self, input_shape: Shape) -> None:
         features = last_size(self, input_shape)
@@ -111,42 +151,16 @@ class Dense(Layer):
             raise ValueError(f"{self.name}: x must have {expected} features, got shape {shape_text(x_shape)}")
         return (*x_shape[:-1], self.units)
 
-    def _bind(self, arena: Arena) -> None:
-        super()._bind(arena)
-        bias = self.variables[1] if self.use_bias else None
-        self._weights = _core.RecurrentWeights(
-            "dense", self.variables[0].value, None, None if bias is None else bias.value
-        )
-        self._gradients = (self.variables[0].gradient, None if bias is None else bias.gradient)
-
-    def _levels(self) -> list[list[Any]]:
-        return [[self]]
-
-    def _asked_call(self, batch: int, steps: int, memory: str) -> tuple[Any, ...]:
-        """What `_core.explain_calls` takes: the middle axes are steps, and no record is kept."""
-        return self._weights, batch, steps, True, "store"
-
-    def touch(self) -> None:
-        if self._arena is not None:
-            self._weights.touch()
-
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self._checked(x)
         values = values_of(x)
         if values.ndim < 2 or values.shape[-1] != self.variables[0].shape[0]:
             self.y_shape(values.shape[1:])
-        y, product = functional.dense(values, self._weights, activation=self._fused, training=training)
-        if self.activation != "softmax":
-            return like(x, y), product
-        y = _core.softmax(y)
-        return like(x, y), _Activated(product, y) if training else None
+        y, ctx = self._multiply(values, training)
+        return like(x, y), ctx
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
-        grad = as_array(values_of(dy), "dy", self.dtype)
-        if self.activation == "softmax":
-            grad = _core.softmax_backward(ctx.y, grad)
-            ctx = ctx.before
-        dx = functional.dense_backward(ctx, grad, need_dx=need_dx, out=self._gradients).x
+        dx = self._multiply_backward(ctx, as_array(values_of(dy), "dy", self.dtype), need_dx)
         return None if dx is None else like(dy, dx)
 
 

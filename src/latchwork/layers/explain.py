@@ -159,7 +159,8 @@ def sample(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 def measured(layer: Any, x: Any, mask: Any, training: bool, need_dx: bool) -> tuple[Any, float, float | None]:
     """y, and nanoseconds of forward and backward: medians of a few runs. Gradients and random streams stay."""
     given: dict[str, Any] = {} if mask is None or not layer.takes_mask else {"mask": mask}
-    kept = [(variable.gradient, variable.gradient.copy()) for variable in layer.variables] if training else []
+    changed = [v.gradient if v.trainable else v.value for v in layer.variables] if training else []
+    kept = [(array, array.copy()) for array in changed]
     forward: list[int] = []
     backward: list[int] = []
     spent = 0
@@ -182,8 +183,8 @@ def measured(layer: Any, x: Any, mask: Any, training: bool, need_dx: bool) -> tu
             backward.append(end - ready)
             spent += end - begin
     finally:
-        for gradient, before in kept:
-            gradient[...] = before
+        for array, before in kept:
+            array[...] = before
     return y, _median(forward[1:]), _median(backward[1:]) if training else None
 
 

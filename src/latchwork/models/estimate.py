@@ -12,12 +12,15 @@ from latchwork import _core
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer
 from latchwork.layers.bidirectional import Bidirectional
+from latchwork.layers.convolution import Conv1D
 from latchwork.layers.dense import Dense
-from latchwork.layers.dropout import Dropout
+from latchwork.layers.dropout import Dropout, GaussianNoise
 from latchwork.layers.embedding import Embedding
 from latchwork.layers.explanation import Explanation, bytes_text, count_text
 from latchwork.layers.masking import Masking
-from latchwork.layers.reshaping import Flatten
+from latchwork.layers.normalization import BatchNormalization, LayerNormalization
+from latchwork.layers.pooling import GlobalMaxPooling1D, MaxPooling1D
+from latchwork.layers.reshaping import Flatten, Reshape
 from latchwork.layers.wrapper import TimeDistributed
 
 LONG_ENOUGH = 5e6  # ns: what a measurement is to last, so that its fixed costs do not count ...
@@ -100,10 +103,21 @@ def stages(layer: Layer, shape: Shape, found: Explanation, size: int) -> list[St
     if isinstance(layer, TimeDistributed):
         return stages(layer.layer, shape[1:], found.parts[0], size)
     y, dx = (array_bytes((found.batch_size, *each), size) for each in (layer.y_shape(shape), shape))
-    if isinstance(layer, Flatten):
+    if isinstance(layer, (Flatten, Reshape)):
         return [Stage()]
     if isinstance(layer, Dropout):
         return [Stage(y, kept=y, dx=dx) if found.training and layer.rate else Stage()]
+    if isinstance(layer, GaussianNoise):
+        return [Stage(y) if found.training and layer.stddev else Stage()]
+    if isinstance(layer, Conv1D):
+        call, windows = found.levels[0][0], array_bytes(_windows(layer, shape, found.batch_size), size)
+        softmax = y if layer.activation == "softmax" else 0
+        return [Stage(y, windows + softmax, call.forward_bytes, call.backward_bytes + windows + softmax, dx)]
+    if isinstance(layer, (MaxPooling1D, GlobalMaxPooling1D)):
+        return [Stage(y, kept=array_bytes((found.batch_size, *layer.y_shape(shape)), 4), dx=dx)]
+    if isinstance(layer, (LayerNormalization, BatchNormalization)):
+        both = layer.center or layer.scale  # beside what is normalized there is y
+        return [Stage(y, kept=y if both and (found.training or isinstance(layer, LayerNormalization)) else 0, dx=dx)]
     if isinstance(layer, Masking):
         return [Stage(dx=dx)]
     if isinstance(layer, Embedding):
@@ -123,6 +137,11 @@ def stages(layer: Layer, shape: Shape, found: Explanation, size: int) -> list[St
     elif isinstance(layer, Dense) and layer.activation == "softmax":
         last = last._replace(kept=last.kept + y, backward=last.backward + y)
     return [*made[:-1], last]
+
+
+def _windows(layer: Conv1D, shape: Shape, batch_size: int) -> tuple[int | None, ...]:
+    """Of the array that a convolution hands to its product."""
+    return batch_size, layer.y_shape(shape)[0], layer.kernel_size, shape[1]
 
 
 def _level(layer: Layer, found: Explanation, i: int, size: int) -> Stage:

@@ -86,12 +86,15 @@ class Passes:
         assert compiled is not None
         assert arena is not None
         arena.grads.fill(0)
+        moving = arena.moving_values() if arena.moving else ()
         output, mask, contexts = self._run(x, True, compiled.optimizer.iterations)
         loss, seen, gradient = compiled.step(y, output, mask)
         if check and not math.isfinite(loss):
+            arena.put_back(moving)
             raise NonFiniteError(f"the loss is {loss}{suspects(x, y)}")
         self._backward(contexts, gradient)
         if check and not _core.all_finite(arena.grads):
+            arena.put_back(moving)
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()

@@ -39,7 +39,10 @@ LAYERS = Registry(
     _named(
         layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.Bidirectional, layers.TimeDistributed,
         layers.Dense, layers.Activation, layers.Dropout, layers.Flatten, layers.RepeatVector, layers.Masking,
-        layers.Embedding, layers.Concatenate, layers.Add, layers.Subtract, layers.Multiply, layers.Average,
+        layers.Embedding, layers.LayerNormalization, layers.BatchNormalization, layers.Normalization, layers.Conv1D,
+        layers.MaxPooling1D, layers.AveragePooling1D, layers.GlobalMaxPooling1D, layers.GlobalAveragePooling1D,
+        layers.SpatialDropout1D, layers.GaussianNoise, layers.Reshape, layers.Permute,
+        layers.Concatenate, layers.Add, layers.Subtract, layers.Multiply, layers.Average,
         layers.Maximum, layers.Minimum, layers.Dot,
     ),
     LAYER_FIELDS,

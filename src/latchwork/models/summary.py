@@ -41,7 +41,8 @@ def summarize(name: str, lines: Sequence[Line], dtype: np.dtype[Any]) -> Iterato
     for line in lines:
         rows.append(_row(line, dtype)[: len(rows[0])])
         if isinstance(line.layer, Layer):
-            total[line.layer.trainable] += 0 if line.again else line.layer.count_params()
+            for variable in () if line.again else line.layer.variables:
+                total[line.layer.trainable and variable.trainable] += variable.size
             flops += 0 if line.shapes is None else line.layer.step_flops(line.x_shape)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)
