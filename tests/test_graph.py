@@ -486,6 +486,25 @@ def test_weights_are_shuffled_and_split_with_their_samples():
     assert found[0] == found[1]
 
 
+def test_weights_of_one_are_no_weights():
+    """The same bits: x, y and weights are shuffled alike."""
+    x, y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 1))
+    found = []
+    for options in ({}, {"sample_weight": np.ones(40)}):
+        lw.set_seed(0)
+        a, b = Input((3,), dtype="float64"), Input((3,))
+        model = Model([a, b], Dense(1)(Concatenate()([a, b])))
+        model.compile("sgd", Weighted())
+        history = model.fit([x, x[::-1]], y, epochs=3, batch_size=7, verbose=0, **options)
+        found.append((history.history, [w.tolist() for w in model.get_weights()]))
+    lw.set_seed(0)
+    row = Sequential([Dense(1, input_shape=(6,), dtype="float64")])
+    row.compile("sgd", Weighted())
+    history = row.fit(np.concatenate([x, x[::-1]], axis=1), y, epochs=3, batch_size=7, verbose=0)
+    found.append((history.history, [w.tolist() for w in row.get_weights()]))
+    assert found[0] == found[1] == found[2]
+
+
 def test_class_weights():
     x, labels = RNG.normal(size=(12, 3)), np.arange(12) % 2
     found = []
@@ -507,6 +526,8 @@ def test_weights_of_masked_and_ragged_steps():
     model = Model(x, Dense(1)(LSTM(2, return_sequences=True)(Masking(0.0)(x))))
     model.compile("sgd", Weighted())
     ragged = lw.Ragged.from_list([RNG.normal(size=(n, 2)) for n in (3, 1, 5)])
+    ragged.values[[1, 5]] = 0
+    real = ragged.values.any(axis=1)
     of_rows, of_steps = RNG.random(3), RNG.random(9)
     y = lw.Ragged(RNG.normal(size=(9, 1)), ragged.offsets)
     steps = lw.Ragged(of_steps[:, None], ragged.offsets)
@@ -516,7 +537,7 @@ def test_weights_of_masked_and_ragged_steps():
         (steps, steps.to_padded()[..., 0], of_steps),
     ):
         loss = model.evaluate(ragged, y, verbose=0, sample_weight=weights)
-        assert loss == pytest.approx((expected * e * e).mean())
+        assert loss == pytest.approx((expected * e * e)[real].mean())
         assert loss == model.evaluate(ragged.to_padded(), y.to_padded(), verbose=0, sample_weight=padded)
 
 

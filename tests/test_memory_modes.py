@@ -11,7 +11,9 @@ import pytest
 from latchwork import Ragged, _core, functional
 from latchwork import set_seed as seed
 from latchwork.layers import GRU, LSTM, RNN, Bidirectional, Dense, GRUCell, LSTMCell, SimpleRNN, TimeDistributed
+from latchwork.memory import MODES
 from latchwork.models import Sequential
+from latchwork.models.memory import memory_plan
 
 CELLS = {"lstm": 4, "gru": 3, "rnn": 1}
 
@@ -283,3 +285,21 @@ def test_a_budget_for_ragged_batches(monkeypatch):
     assert set(modes[:2]) != {"store"}
     for a, b in zip(expected, weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class Costly:
+    """A recurrent layer as a budget sees it: a call keeps `keeps`, or a tenth of it."""
+
+    def __init__(self, keeps):
+        self.keeps = keeps
+
+    def _call_bytes(self, lengths):
+        return {mode: (self.keeps // n, 0, 0) for mode, n in zip(MODES, (1, 10, 10), strict=True)}
+
+
+def test_a_layer_that_is_called_twice_gives_back_twice():
+    once, twice = Costly(1_500_000), Costly(1_000_000)
+    stages = [[(once, None)], [(twice, None)], [(twice, None)]]
+    assert memory_plan("3500KB", lambda: stages, 1).of == [(once, "store"), (twice, "store")]
+    assert memory_plan("1700KB", lambda: stages, 1).of == [(once, "store"), (twice, "recompute")]
+    assert memory_plan("400KB", lambda: stages, 1).of == [(once, "recompute"), (twice, "recompute")]
