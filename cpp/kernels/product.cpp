@@ -230,15 +230,26 @@ void pack(const PackArgs<T>& a) noexcept {
   }
 }
 
+// Two tiles at a time (a line of floats), a strip of rows: both rows of a sequence and tiles may lie a power of two
+// apart, and would push each other out of the cache before a line is used up.
 template <class T>
 void pack_rows(const PackRowsArgs<T>& a) noexcept {
-  const Index full = a.features / kTileRows;
-  for (Index r = 0; r < a.rows; ++r) {
-    const T* source = a.source[r];
-    T* out = a.out + r * a.row_stride;
-    for (Index tile = 0; tile < full; ++tile, source += kTileRows, out += a.tile_stride)
-      for (int i = 0; i < kTileRows; ++i) out[i] = source[i];
-    for (Index i = 0; i < a.features - full * kTileRows; ++i) out[i] = source[i];
+  constexpr Index kStrip = 32, kPair = 2 * kTileRows;
+  for (Index row = 0; row < a.rows; row += kStrip) {
+    const Index rows = a.rows - row < kStrip ? a.rows - row : kStrip;
+    const T* const* const source = a.source + row;
+    T* out = a.out + row * a.row_stride;
+    Index feature = 0;
+    for (; feature + kPair <= a.features; feature += kPair, out += 2 * a.tile_stride)
+      for (Index r = 0; r < rows; ++r) {
+        __builtin_memcpy(out + r * a.row_stride, source[r] + feature, kTileRows * sizeof(T));
+        __builtin_memcpy(out + r * a.row_stride + a.tile_stride, source[r] + feature + kTileRows,
+                         kTileRows * sizeof(T));
+      }
+    for (; feature < a.features; feature += kTileRows, out += a.tile_stride)
+      for (Index r = 0; r < rows; ++r)
+        for (Index i = 0; i < kTileRows && feature + i < a.features; ++i)
+          out[r * a.row_stride + i] = source[r][feature + i];
   }
 }
 
