@@ -33,7 +33,7 @@ class _ByColumn(Metric):
 
     def _columns(self, y_pred: NDArray[Any]) -> int:
         """Of the last axis: as many as in the batches before."""
-        columns = y_pred.shape[-1]
+        columns: int = y_pred.shape[-1]
         if self._sums is not None and self._sums.shape[-1] != columns:
             raise ValueError(f"y_pred must have {self._sums.shape[-1]} columns as before, got {columns}")
         return columns
