@@ -390,6 +390,12 @@ def test_the_core_checks_sizes():
         _core.formula_loss("none", np.zeros(4), np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"^y_pred must have 2 outputs for each target, got a last axis of 3$"):
         _core.formula_loss("gaussian", np.zeros(4), np.zeros((2, 3)))
+    for name, given in (("gaussian", {"levels": [0.5]}), ("quantile", {}), ("kl_divergence", {"levels": [0.5]})):
+        with pytest.raises(ValueError, match=r"^levels must be given for the loss quantile, and for no other$"):
+            _core.formula_loss(name, np.zeros(2), np.zeros((2, 2)), **given)
+    for name, count in (("mixture", 0), ("mixture", -1), ("gaussian", 2)):
+        with pytest.raises(ValueError, match=rf"^components must be 1, or more for the loss mixture, got {count}$"):
+            _core.formula_loss(name, np.zeros(2), np.zeros((2, 6)), components=count)
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=repr)

@@ -269,6 +269,39 @@ CORE = {
         ),
         lambda: of_call(_core.loss, name="sparse_categorical_crossentropy", y=labels(4), y_pred=array(4, 3)),
     ],
+    "formula_loss": [
+        lambda: of_call(_core.formula_loss, name="log_cosh", y=array(4, 3), y_pred=array(4, 3), weight=array(4, 3)),
+        lambda: of_call(_core.formula_loss, name="quantile", y=array(4), y_pred=array(4, 2), levels=[0.1, 0.5]),
+        lambda: of_call(
+            _core.formula_loss, name="mixture", y=array(4, 2), y_pred=array(4, 12), components=2, min_scale=0.1, count=3
+        ),
+        lambda: of_call(
+            _core.formula_loss,
+            name="categorical_focal",
+            y=array(4, 3),
+            y_pred=array(4, 3),
+            weight=array(4),
+            alpha=0.25,
+            gamma=2.0,
+            from_logits=True,
+            label_smoothing=0.1,
+            gradient=True,
+        ),
+        lambda: of_call(_core.formula_loss, name="student_t", y=array(4, 2), y_pred=array(4, 4), df=3.0, min_scale=0.1),
+    ],
+    "ctc_loss": [
+        lambda: of_call(
+            _core.ctc_loss,
+            labels=labels(4) + 1,
+            places=np.array([0, 1, 4]),
+            y_pred=array(9, 5),
+            steps=np.array([0, 4, 9]),
+            blank=0,
+            gradient=True,
+            weight=array(2),
+            count=2,
+        )
+    ],
     "sgd_update": [
         moments(_core.sgd_update, "velocity", learning_rate=0.1, weight_decay=0.1, momentum=0.9, nesterov=True)
     ],

@@ -96,11 +96,15 @@ void run_rows(RowFormula formula, const FormulaOptions& options, const FormulaBa
 }  // namespace
 
 FormulaShape formula_shape(std::string_view name, const FormulaOptions& options, Index last_axis) {
+  const auto levels = static_cast<Index>(options.levels.size());
+  if ((name == "quantile") != (levels > 0)) throw Error("levels must be given for the loss quantile, and for no other");
+  if (options.components < 1 || (options.components > 1 && name != "mixture")) {
+    throw Error("components must be 1, or more for the loss mixture, got " + std::to_string(options.components));
+  }
   if (row_formula(name)) return {last_axis, last_axis, 1};
   const ElementFormula* const formula = element_formula(name);
   if (!formula) throw Error("unknown loss " + std::string(name));
-  if (!options.levels.empty()) {
-    const auto levels = static_cast<Index>(options.levels.size());
+  if (levels > 0) {
     if (last_axis != levels) {
       throw Error("y_pred must be [..., " + std::to_string(levels) +
                   "], an output for each quantile, got a last axis of " + std::to_string(last_axis));

@@ -116,7 +116,7 @@ class Quantile(FormulaLoss):
         ValueError: `quantiles` is none, does not rise or leaves (0, 1); when called, outputs of another width.
 
     Example:
-        >>> Quantile([0.1, 0.5, 0.9])([2.0], np.array([[1.0, 2.0, 4.0]]))
+        >>> round(Quantile([0.1, 0.5, 0.9])([2.0], np.array([[1.0, 2.0, 4.0]])), 12)
         0.1
     """
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latchwork.floats import usual_floats
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -30,6 +32,7 @@ def targets_like(y: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(targets, dtype=y_pred.dtype)
 
 
+@usual_floats
 def targets_of_shape(y: ArrayLike, shape: tuple[int | None, ...], y_pred: NDArray[Any]) -> NDArray[Any]:
     """Return `y` in `shape` and in the dtype of `y_pred`. A last axis of one may be left out.
 
@@ -110,6 +113,7 @@ def whole_numbers(y: ArrayLike) -> NDArray[np.int64]:
     return whole
 
 
+@usual_floats
 def weights_for(sample_weight: ArrayLike, elements: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """Return `sample_weight` for loss elements of the shape `elements`, in the float dtype `dtype`.
 

@@ -16,8 +16,9 @@ from latchwork.metrics.accuracy import (
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
+from latchwork.metrics.auc import AUC
 from latchwork.metrics.base import Metric
-from latchwork.metrics.confusion import AUC, Precision, Recall
+from latchwork.metrics.confusion import Precision, Recall
 from latchwork.metrics.means import (
     BinaryCrossentropy,
     CategoricalCrossentropy,

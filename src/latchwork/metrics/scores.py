@@ -31,9 +31,14 @@ class _ByColumn(Metric):
     def reset(self) -> None:
         self._sums = None
 
+    def _columns(self, y_pred: NDArray[Any]) -> int:
+        """Of the last axis: as many as in the batches before."""
+        columns: int = y_pred.shape[-1]
+        if self._sums is not None and self._sums.shape[-1] != columns:
+            raise ValueError(f"y_pred must have {self._sums.shape[-1]} columns as before, got {columns}")
+        return columns
+
     def _add(self, found: NDArray[np.float64]) -> None:
-        if self._sums is not None and self._sums.shape != found.shape:
-            raise ValueError(f"y_pred must have {self._sums.shape[-1]} columns as before, got {found.shape[-1]}")
         self._sums = found if self._sums is None else self._sums + found
 
 
@@ -82,12 +87,11 @@ class FBetaScore(_ByColumn):
     def update(self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None) -> None:
         if y_pred.ndim < 2:
             raise ValueError(f"y_pred must be [..., classes], got shape {y_pred.shape}")
-        targets = binary_targets(y_true, y_pred)
+        classes, targets = self._columns(y_pred), binary_targets(y_true, y_pred)
         if self.threshold is None:  # a row of zeros has no largest
             found = (y_pred >= y_pred.max(-1, keepdims=True)) & (np.abs(y_pred) > 1e-9)
         else:
             found = y_pred > y_pred.dtype.type(self.threshold)
-        classes = y_pred.shape[-1]
         weights = None
         if sample_weight is not None:
             weights = losses.weights_for(sample_weight, y_pred.shape[:-1], np.float64).ravel()
@@ -184,7 +188,7 @@ class R2Score(_ByColumn):
 
     @usual_floats
     def update(self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None) -> None:
-        columns = y_pred.shape[-1]
+        columns = self._columns(y_pred)
         p = y_pred.astype(np.float64).reshape(-1, columns)
         t = losses.targets_like(y_true, y_pred).astype(np.float64).reshape(-1, columns)
         w = np.ones(p.shape)
