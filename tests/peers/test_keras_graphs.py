@@ -86,7 +86,7 @@ TASKS = {
 def pair(make, rng):
     """The graph in both libraries, with the same random weights, layer by layer."""
     inputs, outputs = make(keras.layers)
-    theirs = keras.Model(inputs, outputs)
+    theirs = keras.Model(inputs, outputs) if len(outputs) > 1 else keras.Model(inputs[0], outputs[0])
     inputs, outputs = make(layers)
     ours = Model(inputs, outputs, dtype="float64")
     ours.build()
@@ -141,6 +141,44 @@ def test_ten_steps_of_training(make):
             their_weights = theirs.get_layer(layer.name).weights
             for mine, wanted in zip(layer.get_weights(), their_weights, strict=True):
                 np.testing.assert_allclose(mine, numbers(wanted.value), rtol=1e-7, atol=1e-8)
+
+
+def test_sample_weights():
+    """A weight a sample for each output; losses, figures and trained weights."""
+    losses, weights = TASKS[multi_task]
+    rng = np.random.default_rng(4)
+    ours, theirs = pair(multi_task, rng)
+    theirs.compile(keras.optimizers.SGD(0.1), losses, loss_weights=weights, jit_compile=False)
+    ours.compile(optimizers.SGD(0.1), losses, loss_weights=weights)
+    for step in range(5):
+        x, y = batch(ours, theirs, losses, rng)
+        given = [rng.random(B) * 2 for _ in y]
+        wanted = theirs.train_on_batch(x, y, sample_weight=given, return_dict=True)
+        theirs.reset_metrics()
+        found = ours.train_on_batch(x, y, sample_weight=given, return_dict=True)
+        for name, value in wanted.items():
+            np.testing.assert_allclose(found[name], float(value), rtol=1e-9, err_msg=f"step {step}: {name}")
+
+
+@pytest.mark.parametrize("kind", ["labels", "one hot"])
+def test_class_weights(kind):
+    rng = np.random.default_rng(6)
+
+    def graph(L):
+        x = L.Input((3,), name="x")
+        return [x], [L.Dense(4, activation="softmax", name="out")(x)]
+
+    ours, theirs = pair(graph, rng)
+    loss = SPARSE if kind == "labels" else "categorical_crossentropy"
+    theirs.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
+    ours.compile(optimizers.SGD(0.5), loss)
+    x, labels = rng.normal(size=(20, 3)), rng.integers(0, 4, 20)
+    y = labels if kind == "labels" else np.eye(4)[labels]
+    given = {0: 0.5, 2: 3.0}
+    for _ in range(3):
+        wanted = theirs.train_on_batch(x, y, class_weight=given)
+        theirs.reset_metrics()
+        np.testing.assert_allclose(ours.train_on_batch(x, y, class_weight=given), float(wanted), rtol=1e-7)
 
 
 def test_names_of_figures():
