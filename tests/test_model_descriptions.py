@@ -8,6 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+import latchwork as lw
 from latchwork import _core
 from latchwork.data import StandardScaler
 from latchwork.layers import (
@@ -306,6 +307,51 @@ def test_embedding_refused(name, tokens):
     change, message = EMBEDDING[name]
     rewritten(tokens, change)
     both_refuse(tokens, message)
+
+
+MORE = [  # class, fields that no layer takes, part of Python's message
+    ("LayerNormalization", {"axis": 1}, "axis must be -1"),
+    ("LayerNormalization", {"epsilon": -0.5}, "epsilon must be a number at least 0"),
+    ("LayerNormalization", {"center": False}, "layer_normalization/beta"),
+    ("BatchNormalization", {"momentum": 1.5}, "momentum must be a number in"),
+    ("BatchNormalization", {"scale": 1}, "scale must be True or False"),
+    ("Normalization", {"invert": None}, "invert must be True or False"),
+    ("Normalization", {"mean": 0.5}, "no field is named 'mean'"),
+    ("Conv1D", {"filters": 4}, "conv1d/kernel"),
+    ("Conv1D", {"kernel_size": 2**40}, "kernel_size must be below"),
+    ("Conv1D", {"strides": 0}, "strides must be a whole number"),
+    ("Conv1D", {"dilation_rate": [1]}, "dilation_rate"),
+    ("Conv1D", {"padding": "full"}, "unknown padding"),
+    ("Conv1D", {"kernel_size": 9}, "at least 9 steps|conv1d/kernel"),
+    ("MaxPooling1D", {"padding": "causal"}, "unknown padding"),
+    ("MaxPooling1D", {"pool_size": 7, "strides": 1}, "at least 7 steps"),
+    ("MaxPooling1D", {"strides": None}, "strides"),
+    ("GlobalMaxPooling1D", {"keepdims": 0}, "keepdims must be True or False"),
+    ("SpatialDropout1D", {"rate": 1.0}, "rate must be in"),
+    ("GaussianNoise", {"stddev": -1.0}, "stddev must be a number at least 0"),
+    ("GaussianNoise", {"seed": -1}, "seed must be None"),
+    ("Reshape", {"target_shape": [5, -1]}, "x must fill"),
+    ("Reshape", {"target_shape": [-1, -1]}, "one of them -1 at most"),
+    ("Reshape", {"target_shape": [0]}, "sizes of at least 1"),
+    ("Reshape", {"target_shape": [1] * 9}, "1 to 7 sizes"),
+    ("Permute", {"dims": [2, 3]}, "in any order"),
+    ("Permute", {"dims": [1]}, "x must have 1 axes"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "message"), MORE)
+def test_other_layers_refused(kind, fields, message, tmp_path):
+    arguments = {
+        "Conv1D": (3, 2),
+        "SpatialDropout1D": (0.5,),
+        "GaussianNoise": (0.5,),
+        "Reshape": ((2, -1),),
+        "Permute": ((2, 1),),
+    }
+    path = tmp_path / "m.safetensors"
+    Sequential([Input((6, 2)), getattr(lw.layers, kind)(*arguments.get(kind, ()))]).save(path)
+    rewritten(path, layer(0, **fields))
+    both_refuse(path, message)
 
 
 @pytest.mark.parametrize(

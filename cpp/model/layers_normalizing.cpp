@@ -18,7 +18,7 @@ Index columns_of(const Origin& origin) {
   return origin.x.back();
 }
 
-double epsilon_of(Fields& fields) { return fields.number("epsilon", 0, std::numeric_limits<double>::infinity()); }
+double epsilon_of(Fields& fields) { return fields.number("epsilon", 0, std::numeric_limits<double>::max()); }
 
 template <class T>
 Buffer<T> read_vector(const Origin& origin, const char* name, Index size) {

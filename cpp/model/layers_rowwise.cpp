@@ -118,7 +118,7 @@ class DropoutLayer : public GraphLayer<T> {
   DropoutLayer(const std::string& kind, const Origin& origin)
       : GraphLayer<T>(origin), sequences_(kind == "SpatialDropout1D") {
     if (kind == "GaussianNoise")
-      origin.fields.number("stddev", 0, std::numeric_limits<double>::infinity());
+      origin.fields.number("stddev", 0, std::numeric_limits<double>::max());
     else
       origin.fields.number("rate", 0, 1);
     const Json& seed = origin.fields.any("seed");

@@ -19,7 +19,10 @@ from latchwork.ragged import Ragged
 
 def single(value: Any, name: str) -> int:
     """A whole number, or Keras' tuple of one."""
-    return as_count(value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value, name, 1)
+    number = as_count(value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value, name, 1)
+    if number >= 2**31:
+        raise ValueError(f"{name} must be below 2^31, got {number}")
+    return number
 
 
 def refuse_channels_first(common: dict[str, Any], owner: str) -> dict[str, Any]:
