@@ -8,7 +8,11 @@ import pytest
 
 from latchwork import initializers, losses, optimizers
 
-VALUES = [*losses.CLASSES.values(), *dict.fromkeys(initializers._CLASSES.values())]
+# Masked needs a loss, and NaN is not equal to itself elsewhere: tests/test_masked_losses.py.
+VALUES = [
+    *(kind for kind in losses.CLASSES.values() if kind is not losses.Masked),
+    *dict.fromkeys(initializers._CLASSES.values()),
+]
 
 
 def written_out(kind):

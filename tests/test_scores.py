@@ -1,5 +1,7 @@
 """Metrics over thresholds, classes and columns, and means of errors: against numpy, weights, batches, bad input."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,18 @@ def test_auc(weight):
         true, false, missed, rest = table.T
         wanted = area(false / (false + rest), true / (true + missed))
         assert measured(metrics.AUC(number), Y, P, *given) == pytest.approx(wanted, rel=1e-13)
+
+
+def test_between_thresholds_a_pr_curve_bends():
+    """True positives grow evenly with false ones, and precision is their share: integrated in small steps."""
+    levels = [-1e-7, 1 / 3, 2 / 3, 1 + 1e-7]
+    table = np.array([counts(Y, P, level) for level in levels])
+    wanted = 0
+    for (true, false, *_), (fewer, less, *_) in itertools.pairwise(table):
+        step = np.linspace(0, 1, 200_001)[1:] - 0.5 / 200_000
+        found, wrong = fewer + step * (true - fewer), less + step * (false - less)
+        wanted += (found / (found + wrong)).mean() * (true - fewer) / table[0, 0]
+    assert measured(metrics.AUC(4, "PR"), Y, P) == pytest.approx(wanted, rel=1e-8)
 
 
 def test_the_exact_area_is_the_share_of_pairs_in_order():

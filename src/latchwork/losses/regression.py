@@ -132,7 +132,8 @@ class Quantile(FormulaLoss):
             raise ValueError(f"quantiles must rise within (0, 1), got {given!r}")
 
     def __hash__(self) -> int:
-        return hash((self.name, *self._levels()))
+        levels = self.quantiles
+        return hash((tuple(levels) if isinstance(levels, list) else levels, self.name))
 
     def _levels(self) -> list[float]:
         return self.quantiles if isinstance(self.quantiles, list) else [self.quantiles]
