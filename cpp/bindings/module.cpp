@@ -9,6 +9,7 @@ namespace latchwork {
 void bind_cpu(py::module_& m);
 void bind_embedding(py::module_& m);
 void bind_model(py::module_& m);
+void bind_optimizers(py::module_& m);
 void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
@@ -46,6 +47,7 @@ PYBIND11_MODULE(_core, m) {
   latchwork::bind_cpu(m);
   latchwork::bind_embedding(m);
   latchwork::bind_model(m);
+  latchwork::bind_optimizers(m);
   latchwork::bind_plans(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);

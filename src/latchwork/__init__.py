@@ -18,6 +18,7 @@ from latchwork import (
     models,
     optimizers,
     random,
+    schedules,
 )
 from latchwork._core import __version__
 from latchwork.cpu import set_num_threads
@@ -39,6 +40,7 @@ __all__ = [
     "models",
     "optimizers",
     "random",
+    "schedules",
     "set_num_threads",
     "set_seed",
 ]

@@ -1,10 +1,12 @@
 """Hooks into training, with Keras' names, arguments and defaults."""
 
+from latchwork.callbacks.backup import BackupAndRestore
 from latchwork.callbacks.base import Callback, CallbackList, History, LambdaCallback
 from latchwork.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from latchwork.callbacks.others import CSVLogger, LearningRateScheduler, TerminateOnNaN
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

@@ -43,6 +43,7 @@ class Trainer(Explaining):
         self._use = Use()
         self._building = threading.Lock()  # of threads that predict with a new model at once
         self.stop_training = False
+        self.history: History | None = None  # of the last `fit`, also of one that was interrupted
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
 
@@ -133,6 +134,8 @@ class Trainer(Explaining):
             ValueError: An argument has the wrong shape, dtype or value, no loss was compiled, or `memory` is too little
                 (then it says how much would do).
             FloatingPointError: See on_nonfinite; it names the epoch and the batch.
+            KeyboardInterrupt: Ctrl-C: the model is whole, with the weights of the last step that was made, and
+                `model.history` holds the epochs that ended.
         """
         unbuilt = {
             "class_weight": None,
@@ -176,6 +179,7 @@ class Trainer(Explaining):
             batches=batches,
             validation=None if held_out is None else Validation(*held_out, size),
             figures=figures,
+            arena=arena,
             ranges=compiled.begin(arena),
             shuffle=shuffle,
             on_nonfinite=on_nonfinite,
