@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from latchwork.callbacks import CallbackList, History
 from latchwork.data import permutation
 from latchwork.layers.arena import Arena
 from latchwork.models.batches import Batches, Rows
+from latchwork.models.diagnosis import where_it_began
 from latchwork.models.figures import Figures, NonFiniteError
 from latchwork.models.keeping import Keeper
 from latchwork.models.memory import MemoryPlan
@@ -129,10 +131,12 @@ class Fit:
         """One step, and what is to happen when it meets NaN or infinity."""
         hooks = self.hooks
         hooks.call("on_train_batch_begin", batch)
+        step = partial(self.model._step, x, y, self.ranges, check=self.on_nonfinite != "ignore")
         try:
-            self.figures.add(*self.model._step(x, y, self.ranges, check=self.on_nonfinite != "ignore"))
+            self.figures.add(*step())
         except NonFiniteError as found:
-            where = f"epoch {epoch + 1}, batch {batch + 1} of {self.batches.count}: {found}"
+            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, step)
+            where = f"epoch {epoch + 1}, batch {batch + 1} of {self.batches.count}: {found}{began}"
             if self.on_nonfinite == "raise":
                 raise FloatingPointError(f"{where}; the weights are those before this batch") from None
             if self.on_nonfinite == "stop":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from latchwork import losses, optimizers, random
@@ -16,6 +17,7 @@ from latchwork.layers.dense import values_of
 from latchwork.memory import as_memory
 from latchwork.models.batches import Batches, Rows, as_target, split_rows
 from latchwork.models.compiled import Compiled, named_metrics
+from latchwork.models.diagnosis import where_it_began
 from latchwork.models.explaining import Explaining
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
@@ -133,7 +135,9 @@ class Trainer(Explaining):
         Raises:
             ValueError: An argument has the wrong shape, dtype or value, no loss was compiled, or `memory` is too little
                 (then it says how much would do).
-            FloatingPointError: See on_nonfinite; it names the epoch and the batch.
+            FloatingPointError: See on_nonfinite; it names the epoch, the batch, and, from a second run of the step, the
+                layer whose output or gradient was the first that is not finite; of LSTM, GRU and SimpleRNN also the
+                sample, the time step (both counted from 0) and the gate.
             KeyboardInterrupt: Ctrl-C: the model is whole, with the weights of the last step that was made, and
                 `model.history` holds the epochs that ended.
         """
@@ -272,10 +276,12 @@ class Trainer(Explaining):
         x, y = self._pair(x, y, "train_on_batch")
         figures = compiled.figures()
         ranges = compiled.begin(self._built(x))
+        step = partial(self._step, x, y, ranges, check=True)
         try:
-            figures.add(*self._step(x, y, ranges, check=True))
+            figures.add(*step())
         except NonFiniteError as found:
-            raise FloatingPointError(f"{found}; the weights are unchanged") from None
+            began = where_it_began(self.layers, step)
+            raise FloatingPointError(f"{found}{began}; the weights are unchanged") from None
         return reported(figures.result(), return_dict)
 
     # ---- checks -------------------------------------------------------------------------------------------------
