@@ -164,7 +164,7 @@ def test_files_come_and_go(tmp_path):
     seen = []
     note = LambdaCallback(on_epoch_begin=lambda epoch, logs=None: seen.append(os.path.isdir(tmp_path / "run")))
     train(tmp_path / "run", note, save_freq="epoch")
-    assert seen == [False, True, True]
+    assert seen == [True, True, True]
     assert not (tmp_path / "run").exists()
     train(tmp_path / "run", KillAt(2, 2), backup={"keep": 3}, killed=True)
     assert files(tmp_path / "run") == [f"backup-{n:010}.safetensors" for n in (5, 6, 7)]
@@ -265,12 +265,18 @@ def test_a_full_disk(tmp_path):
     assert result(train(tmp_path / "run", LambdaCallback())) == wanted
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
-    with pytest.raises(OSError, match="proc"):
-        train("/proc/latchwork", save_freq="epoch")
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    """Said before the first step."""
+    model = model_of()
+    with pytest.raises(OSError, match="proc"):  # read-only for everybody, root too
+        train("/proc/latchwork", model=model, save_freq="epoch")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        train(tmp_path / "file")
+        train(tmp_path / "file", model=model)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write where permissions say no
+    with pytest.raises(PermissionError, match="checkpoints cannot be written there"):
+        train(tmp_path / "run", model=model)
+    assert model.optimizer.iterations == 0
 
 
 def test_states_of_every_kind(tmp_path):

@@ -21,7 +21,7 @@ class BackupAndRestore(Callback):
     are numbers, texts, arrays, or lists, tuples and dicts of these. A generator of data is run again up to its place.
 
     Args:
-        backup_dir: A folder of this run's own, made when it is needed.
+        backup_dir: A folder of this run's own, made when training begins.
         save_freq: "epoch", or a number of batches.
         delete_checkpoint: Remove the checkpoints when training has ended, also by `stop_training`; not after an error.
         keep: How many are kept, 1 or more. If the newest is damaged, the one before it is taken, with a warning.

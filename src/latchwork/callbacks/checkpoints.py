@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import warnings
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from latchwork import _core
 
 _NAME = re.compile(r"backup-(\d+)\.safetensors")
+_FORMAT = {"format": "latchwork checkpoint", "format_version": "1"}
 _TEMPORARY = re.compile(r"\.latchwork-(\d+)-\d+\.tmp")
 
 
@@ -26,7 +28,7 @@ class State:
 
 
 class Checkpoints:
-    """The checkpoints `backup-N.safetensors` of one run in `folder`, which is made at the first write.
+    """The checkpoints `backup-N.safetensors` of one run in `folder`.
 
     A file is written beside its place, forced to the disk, then renamed: at any moment there is the whole file or none.
     Its metadata hold a SHA-256 of all that is in it.
@@ -38,8 +40,15 @@ class Checkpoints:
         self._next = 0
 
     def open(self) -> None:
-        """See what there is; remove the temporary files of processes that are gone."""
-        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        """Make the folder, see what there is, remove the temporary files of processes that are gone.
+
+        Raises:
+            OSError: The folder cannot be made or written: now, not after the first epoch.
+        """
+        os.makedirs(self.folder, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "checkpoints cannot be written there", self.folder)
+        names = os.listdir(self.folder)
         self._good = sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
         self._next = self._good[-1] + 1 if self._good else 0
         for name in names:
@@ -76,7 +85,6 @@ class Checkpoints:
         Raises:
             OSError: It cannot be written; those that were there are as they were.
         """
-        os.makedirs(self.folder, exist_ok=True)
         write(self._path(self._next), state)
         self._good = [*self._good, self._next][-self.keep :]
         self._next += 1
@@ -105,7 +113,7 @@ def write(path: str, state: State) -> None:
     import json  # 2 ms, for this alone
 
     text = json.dumps(state.plain)
-    metadata = {"format": "latchwork checkpoint", "state": text, "sha256": _digest(text, state.arrays)}
+    metadata = _FORMAT | {"state": text, "sha256": _digest(text, state.arrays)}
     _core.write_safetensors(os.fsencode(path), list(state.arrays.items()), metadata)
 
 
@@ -120,8 +128,8 @@ def read(path: str) -> State:
 
     file = _core.SafetensorsFile(os.fsencode(path))
     text, digest = file.metadata.get("state"), file.metadata.get("sha256")
-    if text is None or digest is None:
-        raise ValueError(f'"{path}" is no checkpoint: it has no state and hash')
+    if text is None or digest is None or _FORMAT.items() - file.metadata.items():
+        raise ValueError(f'"{path}" must be a checkpoint of {_FORMAT}, got {file.metadata.keys() or "no metadata"}')
     arrays = {name: file.read(name) for name in file.tensors}
     if _digest(text, arrays) != digest:
         raise ValueError(f'"{path}" is damaged: its SHA-256 must be {digest}, got {_digest(text, arrays)}')

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import _core, functional
+from latchwork.layers.arena import Arena
 from latchwork.layers.base import Layer
 from latchwork.layers.dense import values_of
 from latchwork.layers.recurrent import Recurrent
@@ -29,19 +30,22 @@ class _FoundError(Exception):
     """Ends the second run."""
 
 
-def where_it_began(layers: list[Layer], step: Callable[[], Any]) -> str:
+def where_it_began(layers: list[Layer], arena: Arena, step: Callable[[], Any]) -> str:
     """The layer, and of a recurrent one the sample, time step and gate, whose output or gradient is the first that is
     not finite when `step` is run once more, behind "; "; "" if none is: the loss itself.
 
-    `step` must compute what it computed before and raise NonFiniteError before it changes anything.
+    `step` must compute what it computed before, and raise NonFiniteError again if it is not stopped before that.
     """
-    with _watched(layers):
-        try:
+    before = arena.params.copy()
+    try:
+        with _watched(layers):
             step()
-        except _FoundError as found:
-            return f"; {found}"
-        except NonFiniteError:
-            pass
+    except _FoundError as found:
+        return f"; {found}"
+    except NonFiniteError:
+        pass
+    finally:
+        arena.params[...] = before  # moving averages of layers that ran
     return ""
 
 

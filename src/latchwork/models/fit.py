@@ -135,7 +135,7 @@ class Fit:
         try:
             self.figures.add(*step())
         except NonFiniteError as found:
-            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, step)
+            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step)
             where = f"epoch {epoch + 1}, batch {batch + 1} of {self.batches.count}: {found}{began}"
             if self.on_nonfinite == "raise":
                 raise FloatingPointError(f"{where}; the weights are those before this batch") from None

@@ -12,8 +12,6 @@ from latchwork.callbacks import Callback
 from latchwork.metrics import Metric
 from latchwork.models.figures import Figures
 
-_OURS = (Figures, Metric, Callback)  # whose attributes are looked into
-
 
 class _NotPlainError(Exception):
     """A value that is configuration or of another library's: it stays as the program made it."""
@@ -42,9 +40,14 @@ def take(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, dict):
         pairs = enumerate(value.items())
         return {"dict": [[take(k, "", {}), take(item, f"{name}.{i}", arrays)] for i, (k, item) in pairs]}
-    if isinstance(value, _OURS):
+    if _is_looked_into(value):
         return {"object": attributes(value, name, arrays)}
     raise _NotPlainError
+
+
+def _is_looked_into(value: Any) -> bool:
+    """Figures of any kind, metrics, callbacks; not what they refer to: a model, a writer, a loss."""
+    return isinstance(value, (Metric, Callback)) or type(value).__module__ == Figures.__module__
 
 
 def attributes(thing: Any, name: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

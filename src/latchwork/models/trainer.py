@@ -275,12 +275,13 @@ class Trainer(Explaining):
         compiled = self._compiled_with_loss("train_on_batch")
         x, y = self._pair(x, y, "train_on_batch")
         figures = compiled.figures()
-        ranges = compiled.begin(self._built(x))
+        arena = self._built(x)
+        ranges = compiled.begin(arena)
         step = partial(self._step, x, y, ranges, check=True)
         try:
             figures.add(*step())
         except NonFiniteError as found:
-            began = where_it_began(self.layers, step)
+            began = where_it_began(self.layers, arena, step)
             raise FloatingPointError(f"{found}{began}; the weights are unchanged") from None
         return reported(figures.result(), return_dict)
 
