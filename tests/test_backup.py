@@ -123,6 +123,17 @@ def test_without_a_seed_the_run_keeps_its_own(tmp_path, monkeypatch):
     assert result(train(tmp_path / "run", model=model_of(seed=2))) == wanted
 
 
+def test_a_model_that_has_run_before(tmp_path):
+    """Its packed copies of the weights are not those of the checkpoint."""
+    wanted = result(train(tmp_path / "whole"))
+    train(tmp_path / "run", KillAt(1, 1), killed=True)
+    model = model_of()
+    model.predict(X)
+    model.set_weights([w * 2 for w in model.get_weights()])
+    model.predict(X)
+    assert result(train(tmp_path / "run", model=model)) == wanted
+
+
 def test_callbacks_go_on(tmp_path):
     """Their state comes back; what the program says anew, such as patience, stays as the program says."""
 
