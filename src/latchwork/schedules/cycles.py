@@ -174,6 +174,7 @@ class LinearWarmup(Schedule):
     Raises:
         ValueError: A value out of range.
 
+    >>> from latchwork.schedules import ExponentialDecay
     >>> rate = LinearWarmup(10, ExponentialDecay(1.0, 100, 0.5))
     >>> rate(5), rate(10), rate(110)
     (0.5, 1.0, 0.5)
