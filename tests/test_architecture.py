@@ -18,8 +18,8 @@ GENERATED = {"cell_list.inc", "isa_list.inc"}
 # Each may import what stands before it (and itself); names are modules or packages of latchwork.
 PYTHON_FLOORS = (
     ("_core", "_version"),
-    ("names", "config", "fields", "floats", "memory"),
-    ("cpu", "random", "ragged", "progress"),
+    ("names", "fields", "floats", "memory"),
+    ("config", "cpu", "random", "ragged", "progress", "schedules"),
     ("functional", "initializers", "losses", "optimizers"),
     ("metrics",),
     ("data", "datasets"),

@@ -63,7 +63,8 @@ def test_optimizers_are_shown_and_told_apart():
     adam = optimizers.Adam(0.5)
     adam.iterations = 3  # no argument of the constructor
     assert repr(adam) == (
-        "Adam(learning_rate=0.5, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, name='adam', "
+        "Adam(learning_rate=0.5, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, "
+        "use_ema=False, ema_momentum=0.99, ema_overwrite_frequency=None, name='adam', "
         "beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False)"
     )
     assert adam != optimizers.Adam(0.5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latchwork import _core, optimizers
-from latchwork.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from latchwork.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop
 from problems import ISAS, assert_bits, using
 
 
@@ -18,6 +18,15 @@ class Reference:
         return self.s.setdefault(name, np.zeros_like(like))
 
     def step(self, w, g):
+        self.update(w, g)
+        if self.o.use_ema:
+            average = self.slot("average", w)
+            keep = self.o.ema_momentum if self.t > 1 else 0.0
+            average[:] = keep * average + (1 - keep) * w
+            if self.o.ema_overwrite_frequency and self.t % self.o.ema_overwrite_frequency == 0:
+                w[:] = average
+
+    def update(self, w, g):
         o, lr = self.o, self.o.learning_rate
         self.t += 1
         if o.weight_decay:
@@ -43,6 +52,28 @@ class Reference:
                 m[:] = o.momentum * m + step
                 step = m
             w -= step
+        elif isinstance(o, Adagrad):
+            total = self.s.setdefault("s", np.full_like(w, o.initial_accumulator_value))
+            total += g**2
+            w -= lr * g / np.sqrt(total + o.epsilon)
+        elif isinstance(o, Adadelta):
+            square, steps = self.slot("s", w), self.slot("u", w)
+            square[:] = o.rho * square + (1 - o.rho) * g**2
+            step = g * np.sqrt(steps + o.epsilon) / np.sqrt(square + o.epsilon)
+            steps[:] = o.rho * steps + (1 - o.rho) * step**2
+            w -= lr * step
+        elif isinstance(o, Lion):
+            m = self.slot("m", w)
+            w -= lr * np.sign(o.beta_1 * m + (1 - o.beta_1) * g)
+            m[:] = o.beta_2 * m + (1 - o.beta_2) * g
+        elif isinstance(o, Nadam):
+            m, v = self.slot("m", w), self.slot("v", w)
+            now, after = (o.beta_1 * (1 - 0.5 * 0.96**t) for t in (self.t, self.t + 1))
+            self.product = getattr(self, "product", 1.0) * now
+            m += (g - m) * (1 - o.beta_1)
+            v += (g**2 - v) * (1 - o.beta_2)
+            hat = after * m / (1 - self.product * after) + (1 - now) * g / (1 - self.product)
+            w -= lr * hat / (np.sqrt(v / (1 - o.beta_2**self.t)) + o.epsilon)
         else:
             m, v = self.slot("m", w), self.slot("v", w)
             alpha = lr * np.sqrt(1 - o.beta_2**self.t) / (1 - o.beta_1**self.t)
@@ -67,6 +98,16 @@ EVERY = [
     lambda: Adam(),
     lambda: Adam(0.1, 0.8, 0.9, 1e-3, True),
     lambda: AdamW(0.01),
+    lambda: Nadam(),
+    lambda: Nadam(0.1, 0.8, 0.9, 1e-3, weight_decay=0.01),
+    lambda: Adagrad(0.1),
+    lambda: Adagrad(0.1, 0.5, 1e-3, weight_decay=0.01),
+    lambda: Adadelta(1.0),
+    lambda: Adadelta(1.0, 0.8, 1e-3, weight_decay=0.01),
+    lambda: Lion(0.01),
+    lambda: Lion(0.01, 0.8, 0.9, weight_decay=0.1),
+    lambda: Adam(0.1, use_ema=True),
+    lambda: SGD(0.1, use_ema=True, ema_momentum=0.75, ema_overwrite_frequency=3),
 ]
 
 
@@ -231,6 +272,42 @@ def test_bias_correction_of_many_steps():
     assert w[0] == pytest.approx(-alpha * (1 - 0.9) / np.sqrt(1 - 0.999), rel=1e-13)
 
 
+@pytest.mark.parametrize("beta_1", [0.9, 0.5, 0.9999])
+def test_momentum_of_many_steps(beta_1):
+    """Nadam's product of momenta is a function of the step alone, also behind those that are multiplied one by one."""
+    o = Nadam(1.0, beta_1, beta_2=0.5, epsilon=0.0)
+    o.build(1, np.float64)
+    for taken in (999, 1000, 1001, 5000):
+        o.iterations, o.slots["momentum"][:], o.slots["velocity"][:] = taken, 0.25, 1.0
+        w = np.zeros(1)
+        o.apply(w, np.ones(1))
+        momenta = beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, taken + 3, dtype=np.float64))
+        now, after, product = momenta[-2], momenta[-1], np.prod(momenta[:-1])
+        m = 0.25 + 0.75 * (1 - beta_1)
+        wanted = -(after * m / (1 - product * after) + (1 - now) / (1 - product))
+        assert w[0] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_lion_passes_on_what_is_not_a_number():
+    w = np.zeros(3)
+    Lion(0.5).apply(w, np.array([np.nan, 0.0, -2.0]))
+    np.testing.assert_array_equal(w, [np.nan, 0.0, 0.5])
+
+
+def test_averages():
+    """The average of what was not trainable is the weight itself; finalize writes those that are, and needs a step."""
+    o, w = SGD(1.0, use_ema=True, ema_momentum=0.5), np.array([4.0, 8.0])
+    o.build(2, np.float64)
+    o.finalize(w)
+    assert w.tolist() == [4.0, 8.0]
+    for _ in range(2):
+        o.apply(w, np.ones(2), [(0, 1, "a")])
+    assert w.tolist() == [2.0, 8.0]
+    assert o.slots["average"].tolist() == [2.5, 8.0]
+    o.finalize(w, [(0, 1, "a")])
+    assert w.tolist() == [2.5, 8.0]
+
+
 def test_names_and_defaults():
     assert optimizers.get("SGD").learning_rate == 0.01
     adam = optimizers.get("adam")
@@ -241,7 +318,7 @@ def test_names_and_defaults():
     assert (rmsprop.learning_rate, rmsprop.rho, rmsprop.epsilon) == (1e-3, 0.9, 1e-7)
     assert optimizers.get(adam) is adam
     assert [o.name for o in (SGD(), RMSprop(), adam, AdamW(name="mine"))] == ["sgd", "rmsprop", "adam", "mine"]
-    with pytest.raises(ValueError, match=r"^unknown optimizer 'adm'; nearest known: 'adam', 'adamw'$"):
+    with pytest.raises(ValueError, match=r"^unknown optimizer 'adm'; nearest known: 'adam', 'nadam', 'adamw'$"):
         optimizers.get("adm")
     with pytest.raises(ValueError, match=r"^optimizer must be a name or an Optimizer, got None$"):
         optimizers.get(None)
@@ -257,6 +334,17 @@ def test_names_and_defaults():
         (lambda: Adam(beta_1=1.0), r"beta_1 must be in \[0, 1\), got 1.0"),
         (lambda: Adam(epsilon=-1e-7), "epsilon must be 0 or more, got -1e-07"),
         (lambda: Adam(weight_decay=-1), "weight_decay must be 0 or more, got -1.0"),
+        (lambda: Adagrad(initial_accumulator_value=-1), "initial_accumulator_value must be 0 or more, got -1.0"),
+        (lambda: Adadelta(rho=2), r"rho must be in \[0, 1\], got 2.0"),
+        (lambda: Nadam(beta_2=1), r"beta_2 must be in \[0, 1\), got 1.0"),
+        (lambda: Lion(beta_1=-1), r"beta_1 must be in \[0, 1\], got -1.0"),
+        (lambda: SGD(use_ema=1), "use_ema must be True or False, got 1"),
+        (lambda: SGD(use_ema=True, ema_momentum=2), r"ema_momentum must be in \[0, 1\], got 2.0"),
+        (
+            lambda: SGD(use_ema=True, ema_overwrite_frequency=0),
+            "ema_overwrite_frequency must be None or a number of steps, 1 or more, got 0",
+        ),
+        (lambda: SGD(ema_momentum=0.9), "ema_momentum and ema_overwrite_frequency need use_ema=True"),
         (lambda: Adam(clipnorm=0), "clipnorm must be above 0, got 0"),
         (
             lambda: Adam(clipnorm=1.0, clipvalue=0.5),
@@ -311,6 +399,17 @@ def test_the_core_checks_its_arguments():
         _core.sgd_update(np.ones(3), np.ones(3), np.ones(2), **options)
     with pytest.raises(ValueError, match=r"^grads must be float64 like the other arrays, got float32$"):
         _core.sgd_update(np.ones(3), np.ones(3, np.float32), None, **options)
+    rule = {"step": 1, "learning_rate": 0.1, "weight_decay": 0.0, "beta_1": 0.9, "beta_2": 0.9, "epsilon": 0.0}
+    with pytest.raises(ValueError, match=r"^name must be one of nadam, adagrad, adadelta, lion, got 'adam'$"):
+        _core.rule_update("adam", np.ones(3), np.ones(3), np.ones(3), None, **rule)
+    with pytest.raises(ValueError, match=r"^second must be None for lion$"):
+        _core.rule_update("lion", np.ones(3), np.ones(3), np.ones(3), np.ones(3), **rule)
+    with pytest.raises(ValueError, match=r"^second must be an array like params for nadam$"):
+        _core.rule_update("nadam", np.ones(3), np.ones(3), np.ones(3), None, **rule)
+    with pytest.raises(ValueError, match=r"^step must be 1 or more, got 0$"):
+        _core.rule_update("lion", np.ones(3), np.ones(3), np.ones(3), None, **rule | {"step": 0})
+    with pytest.raises(ValueError, match=r"average.*params"):
+        _core.average_update(frozen := np.ones(3), frozen, 0.5)
     frozen = np.ones(3)
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match=r"^params must be writeable$"):

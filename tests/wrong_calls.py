@@ -176,6 +176,7 @@ def moments(run, *names, **numbers):
     return lambda: of_call(run, params=array(7), grads=array(7), **{name: array(7) for name in names}, **numbers)
 
 
+RULE = {"step": 3, "learning_rate": 0.1, "weight_decay": 0.1, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 WEIGHT_ARGUMENTS = {"cell": "lstm", "kernel": (3, 20), "recurrent_kernel": (5, 20), "bias": (20,)}
 
 # Every function, class with a constructor, and public method or attribute of _core, to recipes.
@@ -332,6 +333,13 @@ CORE = {
             epsilon=1e-7,
         )
     ],
+    "rule_update": [
+        moments(_core.rule_update, "first", "second", name="nadam", **RULE),
+        moments(_core.rule_update, "first", name="lion", second=None, **RULE),
+    ],
+    "average_update": [lambda: of_call(_core.average_update, average=array(9), params=array(9), momentum=0.9)],
+    "power": [lambda: of_call(_core.power, base=0.5, exponent=1.5)],
+    "half_cosine": [lambda: of_call(_core.half_cosine, x=0.25)],
     "clip_norm": [
         lambda: of_call(_core.clip_norm, grads=array(9), variables=[(0, 4), (4, 9)], max_norm=0.1, together=True)
     ],

@@ -11,6 +11,7 @@ void bind_embedding(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_model(py::module_& m);
+void bind_optimizers(py::module_& m);
 void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
@@ -50,6 +51,7 @@ PYBIND11_MODULE(_core, m) {
   latchwork::bind_layers(m);
   latchwork::bind_losses(m);
   latchwork::bind_model(m);
+  latchwork::bind_optimizers(m);
   latchwork::bind_plans(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);

@@ -20,6 +20,7 @@ from latchwork import (
     models,
     optimizers,
     random,
+    schedules,
 )
 from latchwork._core import __version__
 from latchwork.cpu import set_num_threads
@@ -41,6 +42,7 @@ __all__ = [
     "models",
     "optimizers",
     "random",
+    "schedules",
     "set_num_threads",
     "set_seed",
     "testing",

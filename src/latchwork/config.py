@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from latchwork.fields import Shown
+
 # What an argument of these names decides is in the file already, as weights.
 _OF_INITIAL_VALUES = ("_initializer", "unit_forget_bias", "weights", "mean", "variance")
 
@@ -107,19 +109,22 @@ def _arguments(kind: type) -> list[str]:
 
 def _value(thing: Any, name: str) -> Any:
     """The attribute of an argument's name; a metric of a loss keeps that loss's options there."""
-    value = getattr(thing if hasattr(thing, name) else thing.loss, name)
+    shown = thing._shown() if isinstance(thing, Shown) else {}  # as the constructor was called: a schedule, not a rate
+    value = shown[name] if name in shown else getattr(thing if hasattr(thing, name) else thing.loss, name)
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _described(value: Any, name: str, known: Registry) -> Any:
-    if name in known.parts:
+    if isinstance(value, tuple):
+        return list(value)
+    if name in known.parts and not isinstance(value, (int, float)):  # a learning rate is a number or a schedule
         part = known.parts[name]
         return [describe(each, part) for each in value] if isinstance(value, list) else describe(value, part)
     return repr(value) if name in known.numbers and not math.isfinite(value) else value
 
 
 def _rebuilt(value: Any, name: str, known: Registry, where: str) -> Any:
-    if name in known.parts:
+    if name in known.parts and not isinstance(value, (int, float)):
         part, where = known.parts[name], f"{where}: {name}"
         if isinstance(value, list):
             return [rebuild(each, part, f"{where}[{i}]") for i, each in enumerate(value)]

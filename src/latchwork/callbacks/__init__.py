@@ -1,10 +1,14 @@
 """Hooks into training, with Keras' names, arguments and defaults."""
 
+from latchwork.callbacks.averages import SwapEMAWeights
+from latchwork.callbacks.backup import BackupAndRestore
 from latchwork.callbacks.base import Callback, CallbackList, History, LambdaCallback
 from latchwork.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from latchwork.callbacks.others import CSVLogger, LearningRateScheduler, TerminateOnNaN
+from latchwork.callbacks.tensorboard import TensorBoard
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -14,5 +18,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

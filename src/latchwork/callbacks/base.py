@@ -94,6 +94,15 @@ class Callback:
         """A batch of it has been run."""
 
 
+def check_settable(callback: Callback) -> None:
+    """Raise before training where the callback could not set the learning rate."""
+    schedule = callback.model.optimizer.schedule
+    if schedule is not None:
+        raise ValueError(
+            f"{type(callback).__name__} sets the learning rate, which follows {schedule!r}: give the optimizer a number"
+        )
+
+
 class CallbackList:
     """Calls a hook of several callbacks in order; batch hooks only of those that have one (they run every step).
 
@@ -120,6 +129,11 @@ class CallbackList:
         hooks = _HOOKS if self._callbacks else ()
         self._listening = {hook: [c for c in self._callbacks if _overrides(c, hook)] for hook in hooks}
         self._model, self._params = model, params
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        """All of them, in order."""
+        return self._callbacks
 
     def attach(self) -> None:
         """Tell the callbacks their model and parameters."""

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from latchwork.callbacks.base import Callback
+from latchwork.callbacks.base import Callback, check_settable
 from latchwork.names import resolve
 
 
@@ -156,6 +156,7 @@ class ReduceLROnPlateau(_Monitor):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._check_monitor()
+        check_settable(self)
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from latchwork.callbacks.base import Callback
+from latchwork.callbacks.base import Callback, check_settable
 
 
 class CSVLogger(Callback):
     """Write each epoch's figures as a line of a CSV file: epoch, then the figures by name.
 
-    The file is complete after each epoch, whatever ends the training.
+    The file is complete after each epoch, whatever ends the training. Beside `BackupAndRestore` a run that goes on
+    from a checkpoint leaves each epoch in it once.
 
     Args:
         filename: The file.
@@ -33,23 +34,25 @@ class CSVLogger(Callback):
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"CSVLogger: separator must be one character, got {separator!r}")
         self.filename, self.separator, self.append = os.fspath(filename), separator, append
-        self._heading = True
+        self._size = 0  # of what was written: a run that goes on from a checkpoint cuts off the lines behind it
 
     def on_train_begin(self, logs: Any = None) -> None:
-        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):  # an error now, not after an epoch
+        with open(self.filename, "a", encoding="utf-8"):  # an error now, not after an epoch
             pass
-        self._heading = os.path.getsize(self.filename) == 0
+        self._size = os.path.getsize(self.filename) if self.append else 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         import csv  # 0.5 ms, for this callback alone
 
         names = sorted(logs or {})
-        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+        with open(self.filename, "r+", newline="", encoding="utf-8") as file:
+            self._size = min(self._size, file.seek(0, os.SEEK_END))
+            file.truncate(file.seek(self._size))
             writer = csv.writer(file, delimiter=self.separator)
-            if self._heading:
+            if self._size == 0:
                 writer.writerow(["epoch", *names])
             writer.writerow([epoch, *((logs or {})[name] for name in names)])
-        self._heading = False
+            self._size = file.tell()
 
 
 class LearningRateScheduler(Callback):
@@ -79,6 +82,9 @@ class LearningRateScheduler(Callback):
             self._takes_rate = True
         except TypeError:
             self._takes_rate = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        check_settable(self)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         optimizer = self.model.optimizer

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from latchwork.callbacks import CallbackList, History
 from latchwork.data import permutation
+from latchwork.layers.arena import Arena
 from latchwork.models.batches import Batches, Rows
+from latchwork.models.diagnosis import where_it_began
 from latchwork.models.figures import Figures, NonFiniteError, SeveralFigures
+from latchwork.models.keeping import Keeper
 from latchwork.models.memory import MemoryPlan
 from latchwork.progress import Progress
 
@@ -27,6 +32,16 @@ class Validation:
 
 
 @dataclass(eq=False, repr=False)
+class Place:
+    """How far a run has come: `batch` batches of epoch `epoch`, which is shuffle `epoch + earlier`."""
+
+    epoch: int
+    batch: int = 0
+    earlier: int = 0
+    logs: dict[str, float] = field(default_factory=dict)  # of the last epoch
+
+
+@dataclass(eq=False, repr=False)
 class Fit:
     """One call of `fit`, everything checked and ready."""
 
@@ -34,6 +49,7 @@ class Fit:
     batches: Batches
     validation: Validation | None
     figures: Figures | SeveralFigures
+    arena: Arena
     ranges: tuple[tuple[int, int, str], ...]
     shuffle: bool
     on_nonfinite: str
@@ -41,48 +57,68 @@ class Fit:
     hooks: CallbackList
     history: History
     progress: Progress
+    place: Place = field(init=False)
+    keeper: Keeper = field(init=False)
 
     def run(self, initial_epoch: int, epochs: int) -> None:
-        """Train for epochs `initial_epoch` to `epochs`."""
+        """Train for epochs `initial_epoch` to `epochs`, or on from a checkpoint of this run."""
         model, hooks = self.model, self.hooks
-        model.stop_training = False
+        model.stop_training, model.history = False, self.history
         # A second fit takes up the count of shuffles where the first left it, unless initial_epoch says it already.
-        earlier = max(model.epochs_trained - initial_epoch, 0)
+        self.place = Place(initial_epoch, earlier=max(model.epochs_trained - initial_epoch, 0))
+        self.keeper = Keeper(self)
         hooks.attach()
         hooks.call("on_train_begin")
-        logs: dict[str, float] = {}
         self.memory.apply(model.layers)
         try:
-            for epoch in range(initial_epoch, epochs):
-                hooks.call("on_epoch_begin", epoch)
-                logs = self._epoch(epoch, epochs, epoch + earlier)
-                model.epochs_trained = epoch + earlier + 1
-                hooks.call("on_epoch_end", epoch, logs)
-                if model.stop_training:
-                    break
+            with self.keeper:
+                self.keeper.restore()
+                self._epochs(epochs)
         except BaseException:
             self.progress.abort()
             raise
         finally:
             MemoryPlan("store", []).apply(model.layers)
-        hooks.call("on_train_end", logs)
+        if epochs > initial_epoch and model.optimizer.use_ema:
+            for layer in model.layers:
+                layer.touch()
+            model.optimizer.finalize(self.arena.params, self.ranges)
+        hooks.call("on_train_end", self.place.logs)
 
-    def _epoch(self, epoch: int, epochs: int, shuffle_number: int) -> dict[str, float]:
-        """Every batch once, then the held-out data. Returns the epoch's figures."""
+    def _epochs(self, epochs: int) -> None:
+        model, hooks, place = self.model, self.hooks, self.place
+        while place.epoch < epochs and not (model.stop_training and place.batch == 0):
+            hooks.call("on_epoch_begin", place.epoch)
+            if place.batch:
+                self.keeper.restore_again()
+            place.logs = self._epoch(place, epochs)
+            model.epochs_trained = place.epoch + place.earlier + 1
+            hooks.call("on_epoch_end", place.epoch, place.logs)
+            place.epoch, place.batch = place.epoch + 1, 0
+            if self.keeper.keeps:
+                self.keeper.passed(epoch_ended=True)
+
+    def _epoch(self, place: Place, epochs: int) -> dict[str, float]:
+        """Every batch once, or those from `place` on, then the held-out data. Returns the epoch's figures."""
         figures, progress = self.figures, self.progress
-        figures.reset()
-        progress.begin(f"Epoch {epoch + 1:{len(str(epochs))}}/{epochs}")
-        done = 0
-        for x, y in self._rows(shuffle_number):
-            self._batch(x, y, epoch, done)
-            done += 1
-            progress.step(done, figures.result)
+        progress.begin(f"Epoch {place.epoch + 1:{len(str(epochs))}}/{epochs}")
+        stopped = False
+        if place.batch:
+            stopped = self.model.stop_training
+        else:
+            figures.reset()
+        for x, y in () if stopped else islice(self._rows(place.epoch + place.earlier), place.batch, None):
+            self._batch(x, y, place.epoch, place.batch)
+            place.batch += 1
+            progress.step(place.batch, figures.result)
+            if self.keeper.keeps:
+                self.keeper.passed()
             if self.model.stop_training:
                 break
         logs = figures.result()
         if self.validation is not None:
             logs |= {f"val_{name}": value for name, value in self._validate(self.validation).items()}
-        progress.end(done, logs)
+        progress.end(place.batch, logs)
         return logs
 
     def _rows(self, shuffle_number: int) -> Iterator[tuple[Rows, Rows]]:
@@ -95,10 +131,12 @@ class Fit:
         """One step, and what is to happen when it meets NaN or infinity."""
         hooks = self.hooks
         hooks.call("on_train_batch_begin", batch)
+        step = partial(self.model._step, x, y, self.ranges, check=self.on_nonfinite != "ignore")
         try:
-            self.figures.add(*self.model._step(x, y, self.ranges, check=self.on_nonfinite != "ignore"))
+            self.figures.add(*step())
         except NonFiniteError as found:
-            where = f"epoch {epoch + 1}, batch {batch + 1} of {self.batches.count}: {found}"
+            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step)
+            where = f"epoch {epoch + 1}, batch {batch + 1} of {self.batches.count}: {found}{began}"
             if self.on_nonfinite == "raise":
                 raise FloatingPointError(f"{where}; the weights are those before this batch") from None
             if self.on_nonfinite == "stop":

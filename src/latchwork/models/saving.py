@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import _core, data, layers, losses, metrics, optimizers
+from latchwork import _core, data, layers, losses, metrics, optimizers, schedules
 from latchwork.config import Registry, describe
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import as_flag
@@ -49,7 +49,10 @@ LAYERS = Registry(
     numbers=("mask_value",),
 )  # fmt: skip
 LAYERS.parts.update(layer=LAYERS, backward_layer=LAYERS, cell=CELLS)
-OPTIMIZERS, METRICS = Registry(optimizers.CLASSES), Registry(metrics.CLASSES)
+SCHEDULES = Registry(schedules.CLASSES)
+SCHEDULES.parts["learning_rate"] = SCHEDULES
+OPTIMIZERS = Registry(optimizers.CLASSES, parts={"learning_rate": SCHEDULES})
+METRICS = Registry(metrics.CLASSES)
 LOSSES = Registry(losses.CLASSES, numbers=("mask_value",))
 LOSSES.parts["loss"] = METRICS.parts["loss"] = LOSSES
 EXTRAS = Registry({"StandardScaler": data.StandardScaler})

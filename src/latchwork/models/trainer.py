@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from latchwork import optimizers, random
@@ -15,6 +16,7 @@ from latchwork.layers.arguments import refuse
 from latchwork.memory import as_memory
 from latchwork.models.batches import Batches, Rows, split_rows
 from latchwork.models.compiled import Compiled
+from latchwork.models.diagnosis import where_it_began
 from latchwork.models.explaining import Explaining
 from latchwork.models.figures import NonFiniteError, reported
 from latchwork.models.fit import Fit, Validation
@@ -43,6 +45,7 @@ class Trainer(Explaining):
         self._use = Use()
         self._building = threading.Lock()  # of threads that predict with a new model at once
         self.stop_training = False
+        self.history: History | None = None  # of the last `fit`, also of one that was interrupted
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
 
@@ -156,7 +159,11 @@ class Trainer(Explaining):
         Raises:
             ValueError: An argument has the wrong shape, dtype or value, no loss was compiled, or `memory` is too little
                 (then it says how much would do).
-            FloatingPointError: See on_nonfinite; it names the epoch and the batch.
+            FloatingPointError: See on_nonfinite; it names the epoch, the batch, and, from a second run of the step, the
+                layer whose output or gradient was the first that is not finite; of LSTM, GRU and SimpleRNN also the
+                sample, the time step (both counted from 0) and the gate.
+            KeyboardInterrupt: Ctrl-C: the model is whole, with the weights of the last step that was made, and
+                `model.history` holds the epochs that ended.
         """
         unbuilt = {
             "steps_per_epoch": None,
@@ -201,6 +208,7 @@ class Trainer(Explaining):
             batches=batches,
             validation=None if held_out is None else Validation(*held_out, size),
             figures=figures,
+            arena=arena,
             ranges=compiled.begin(arena),
             shuffle=shuffle,
             on_nonfinite=on_nonfinite,
@@ -305,11 +313,14 @@ class Trainer(Explaining):
         if class_weight is not None:
             y = self._class_weighted(y, class_weight)
         figures = compiled.figures()
-        ranges = compiled.begin(self._built(x))
+        arena = self._built(x)
+        ranges = compiled.begin(arena)
+        step = partial(self._step, x, y, ranges, check=True)
         try:
-            figures.add(*self._step(x, y, ranges, check=True))
+            figures.add(*step())
         except NonFiniteError as found:
-            raise FloatingPointError(f"{found}; the weights are unchanged") from None
+            began = where_it_began(self.layers, arena, step)
+            raise FloatingPointError(f"{found}{began}; the weights are unchanged") from None
         return reported(figures.result(), return_dict)
 
     # ---- checks -------------------------------------------------------------------------------------------------

@@ -1,0 +1,280 @@
+"""What all optimizers share: rate, weight decay, clipping, the average of the weights, the count of steps."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latchwork import _core
+from latchwork.fields import Shown
+from latchwork.schedules import Schedule
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+
+def check_number(name: str, value: Any, most: float = 1e300, most_excluded: bool = False) -> float:
+    """float(value), checked to be in [0, most], or [0, most)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not 0 <= number <= most or (most_excluded and number == most):
+        bound = "0 or more" if most == 1e300 else f"in [0, {most:g}{')' if most_excluded else ']'}"
+        raise ValueError(f"{name} must be {bound}, got {number}")
+    return number
+
+
+@dataclass(eq=False, repr=False)
+class Optimizer(Shown, ABC):
+    """Base of all: learning rate, weight decay, clipping, the average of the weights, step counter.
+
+    Args:
+        learning_rate: The step's length, 0 or more, which may be set between steps; or a schedule of `lw.schedules`, a
+            function of `iterations`: `learning_rate` is then the rate of the next step, and cannot be set.
+        weight_decay: Each step first takes learning_rate * weight_decay times itself off every parameter (decoupled
+            weight decay, I. Loshchilov, F. Hutter, 2019). None: none.
+        clipnorm: Scales the gradient of each variable down to this norm.
+        clipvalue: Clips each element of the gradient into [-clipvalue, clipvalue].
+        global_clipnorm: Scales all gradients down so that their joint norm is this; NaN if it is not finite.
+        use_ema: Keep an exponential moving average of the weights: average = ema_momentum average + (1 - ema_momentum)
+            w after each step, w itself after the first. `fit` ends with the averages as weights.
+        ema_momentum: In [0, 1], default 0.99; with use_ema.
+        ema_overwrite_frequency: Write the averages over the weights every so many steps as well; with use_ema.
+        name: Default: the class's, in lower case.
+
+    Attributes:
+        iterations: Steps taken; may be set, with `slots`, to go on from a state that was kept.
+        slots: The moments, and "average" with use_ema, flat arrays by name.
+
+    Raises:
+        TypeError, ValueError: A value that is no number or out of range, or more than one way of clipping; setting
+            learning_rate where a schedule decides.
+
+    Example:
+        >>> from latchwork.optimizers import Adam
+        >>> Adam(0.01, use_ema=True).slot_names
+        ('momentum', 'velocity', 'average')
+    """
+
+    learning_rate: Any = 0.001
+    weight_decay: float | None = field(default=None, kw_only=True)
+    clipnorm: float | None = field(default=None, kw_only=True)
+    clipvalue: float | None = field(default=None, kw_only=True)
+    global_clipnorm: float | None = field(default=None, kw_only=True)
+    use_ema: bool = field(default=False, kw_only=True)
+    ema_momentum: float = field(default=0.99, kw_only=True)
+    ema_overwrite_frequency: int | None = field(default=None, kw_only=True)
+    name: str = field(default="", kw_only=True)
+    iterations: int = field(default=0, init=False, repr=False)
+    slots: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
+    _layout: tuple[int, np.dtype[Any]] | None = field(default=None, init=False, repr=False)
+    # What the ranges of the last step came to: every variable, and their runs of neighbours.
+    _planned: tuple[Sequence[tuple[int, int, str]] | None, int] | None = field(default=None, init=False, repr=False)
+    _variables: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
+    _spans: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        clips = {key: getattr(self, key) for key in ("clipnorm", "clipvalue", "global_clipnorm")}
+        if sum(value is not None for value in clips.values()) > 1:
+            given = ", ".join(f"{key}={value}" for key, value in clips.items())
+            raise ValueError(f"at most one of clipnorm, clipvalue and global_clipnorm may be given, got {given}")
+        for key, value in clips.items():
+            if value is not None and check_number(key, value) == 0:
+                raise ValueError(f"{key} must be above 0, got {value}")
+        if self.weight_decay is not None:
+            check_number("weight_decay", self.weight_decay)
+        self._check_average()
+        self.name = self.name or type(self).__name__.lower()
+
+    def _check_average(self) -> None:
+        if not isinstance(self.use_ema, bool):
+            raise ValueError(f"use_ema must be True or False, got {self.use_ema!r}")
+        check_number("ema_momentum", self.ema_momentum, most=1)
+        every = self.ema_overwrite_frequency
+        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+            raise ValueError(f"ema_overwrite_frequency must be None or a number of steps, 1 or more, got {every!r}")
+        if not self.use_ema and (every is not None or self.ema_momentum != 0.99):
+            raise ValueError("ema_momentum and ema_overwrite_frequency need use_ema=True")
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key == "learning_rate":
+            if isinstance(value, Schedule):
+                object.__setattr__(self, "_schedule", value)
+                value = self._scheduled()
+            elif self.schedule is not None:
+                raise TypeError(f"learning_rate follows {self.schedule!r}: it can be set to another schedule alone")
+            else:
+                value = check_number(key, value)
+        object.__setattr__(self, key, value)
+        if key == "iterations" and self.schedule is not None:
+            object.__setattr__(self, "learning_rate", self._scheduled())
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """What the learning rate follows, if it follows a schedule."""
+        return vars(self).get("_schedule")
+
+    def _scheduled(self) -> float:
+        step = vars(self).get("iterations", 0)  # 0 while the constructor runs
+        assert self.schedule is not None
+        rate = _core.with_usual_floats(self.schedule, step)
+        return check_number(f"learning_rate of {self.schedule!r} at step {step}", rate)
+
+    def _shown(self) -> dict[str, Any]:
+        return super()._shown() | ({} if self.schedule is None else {"learning_rate": self.schedule})
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Names of the moments, in the order `_step` gets them."""
+        return ()
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of all that is kept of each parameter."""
+        return (*self.moments, "average") if self.use_ema else self.moments
+
+    def _initial(self, slot: str) -> float:
+        """What a slot is filled with."""
+        return 0.0
+
+    def build(self, n: int, dtype: DTypeLike) -> None:
+        """Make the moments for a model of `n` parameters of `dtype`. The same call again does nothing.
+
+        Raises:
+            ValueError: A dtype other than float32 and float64, or a model of another size or dtype after steps were
+                taken: its moments would be lost.
+        """
+        layout = (operator.index(n), np.dtype(dtype))
+        if layout[1] not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"dtype must be float32 or float64, got {layout[1]}")
+        if self._layout == layout:
+            return
+        if self._layout is not None and self.iterations > 0:
+            size, old = self._layout
+            raise ValueError(
+                f"optimizer {self.name!r} has taken steps with {size} {old} parameters; "
+                f"a model of {layout[0]} {layout[1]} parameters needs a new optimizer"
+            )
+        self._layout = layout
+        self.slots = {slot: np.full(layout[0], self._initial(slot), layout[1]) for slot in self.slot_names}
+
+    def apply(
+        self, params: NDArray[Any], grads: NDArray[Any], ranges: Sequence[tuple[int, int, str]] | None = None
+    ) -> None:
+        """Take one step, in place. Clipping also writes `grads`.
+
+        Args:
+            params: Flat [N], float32 or float64, as given to `build` (called for you the first time).
+            grads: Flat [N], same dtype.
+            ranges: (start, stop, name) of every trainable variable, in order; the others stay as they are. Default:
+                one variable, all of it.
+
+        Raises:
+            ValueError: Shapes or ranges that do not fit; nothing is changed.
+        """
+        if params.ndim != 1 or grads.shape != params.shape or grads.dtype != params.dtype:
+            raise ValueError(
+                f"params and grads must be flat and alike, got {params.shape} {params.dtype} and "
+                f"{grads.shape} {grads.dtype}"
+            )
+        for a in (params, grads):
+            if not (a.flags.c_contiguous and a.flags.writeable):
+                raise ValueError("params and grads must be contiguous and writeable")
+        if (ranges, params.size) != self._planned:  # once per model: 5 us a step for the same answer
+            self._variables = [(0, params.size)] if ranges is None else [(start, stop) for start, stop, _ in ranges]
+            self._spans = _merged(self._variables, params.size)
+            self._planned = (ranges if ranges is None or isinstance(ranges, tuple) else list(ranges), params.size)
+        if self._layout != (params.size, params.dtype):
+            self.build(params.size, params.dtype)
+        self._clip(grads, self._variables, self._spans)
+        moments = [self.slots[name] for name in self.moments]
+        for start, stop in self._spans:
+            arrays = [params, grads, *moments]
+            if stop - start < params.size:
+                arrays = [a[start:stop] for a in arrays]
+            self._step(arrays[0], arrays[1], arrays[2:])
+        if self.use_ema:
+            self._average(params)
+        self.iterations += 1
+
+    def _average(self, params: NDArray[Any]) -> None:
+        average, steps = self.slots["average"], self.iterations + 1
+        if steps == 1:
+            average[...] = params  # those that are not trained too, in case they are later
+            return
+        for start, stop in self._spans:
+            _core.average_update(average[start:stop], params[start:stop], self.ema_momentum)
+        if self.ema_overwrite_frequency is not None and steps % self.ema_overwrite_frequency == 0:
+            self._take_average(params, self._spans)
+
+    def _take_average(self, params: NDArray[Any], spans: Sequence[tuple[int, int]]) -> None:
+        for start, stop in spans:
+            params[start:stop] = self.slots["average"][start:stop]
+
+    def finalize(self, params: NDArray[Any], ranges: Sequence[tuple[int, int, str]] | None = None) -> None:
+        """Write the averages over the parameters, as `fit` does in the end. Without use_ema, or a step, nothing.
+
+        Args:
+            params: Flat [N], float32 or float64.
+            ranges: As in `apply`.
+        """
+        if self.use_ema and self.iterations > 0:
+            self._take_average(params, [(0, params.size)] if ranges is None else [(a, b) for a, b, _ in ranges])
+
+    def _clip(self, grads: NDArray[Any], variables: list[tuple[int, int]], spans: list[tuple[int, int]]) -> None:
+        if self.clipnorm is not None:
+            _core.clip_norm(grads, variables, self.clipnorm, together=False)
+        elif self.global_clipnorm is not None:
+            _core.clip_norm(grads, variables, self.global_clipnorm, together=True)
+        elif self.clipvalue is not None:
+            for start, stop in spans:
+                _core.clip_value(grads[start:stop], self.clipvalue)
+
+    def _rule(
+        self,
+        name: str,
+        params: NDArray[Any],
+        grads: NDArray[Any],
+        slots: list[NDArray[Any]],
+        *,
+        beta_1: float = 0.0,
+        beta_2: float = 0.0,
+        epsilon: float = 0.0,
+    ) -> None:
+        """A step by one of the core's rules of one or two moments."""
+        _core.rule_update(
+            name,
+            params,
+            grads,
+            slots[0],
+            slots[1] if len(slots) > 1 else None,
+            step=self.iterations + 1,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay or 0.0,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+        )
+
+    @abstractmethod
+    def _step(self, params: NDArray[Any], grads: NDArray[Any], slots: list[NDArray[Any]]) -> None:
+        """Step number `iterations` + 1 over one contiguous range; slots are those of `moments`."""
+
+
+def _merged(variables: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
+    """Neighbours joined: fewer, longer passes."""
+    spans: list[tuple[int, int]] = []
+    for start, stop in variables:
+        if not (spans[-1][1] if spans else 0) <= start <= stop <= n:
+            raise ValueError(f"ranges must be ascending and within [0, {n}], got {variables}")
+        if spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], stop)
+        else:
+            spans.append((start, stop))
+    return spans
