@@ -12,6 +12,7 @@ void bind_model(py::module_& m);
 void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
+void bind_rollout(py::module_& m);
 void bind_session(py::module_& m);
 void bind_training(py::module_& m);
 void bind_unary(py::module_& m);
@@ -49,6 +50,7 @@ PYBIND11_MODULE(_core, m) {
   latchwork::bind_plans(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);
+  latchwork::bind_rollout(m);
   latchwork::bind_session(m);
   latchwork::bind_training(m);
   latchwork::bind_unary(m);

@@ -16,6 +16,7 @@ from latchwork.layers.base import Layer, write_weights
 from latchwork.layers.input import Input
 from latchwork.models import saving
 from latchwork.models.batches import Rows
+from latchwork.models.rollout import RollOuts
 from latchwork.models.saving import PathLike
 from latchwork.models.session import Session
 from latchwork.models.summary import summarize
@@ -24,7 +25,7 @@ from latchwork.models.use import alone
 from latchwork.ragged import Ragged
 
 
-class Sequential(Trainer):
+class Sequential(RollOuts, Trainer):
     """Layers that run one after another.
 
     Args:
