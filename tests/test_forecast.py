@@ -20,6 +20,7 @@ MODELS = {
         Dense(o),
     ],
     "a mask": lambda o: [Masking(), LSTM(6, return_sequences=True), GRU(4), Dense(o)],
+    "a mask of ones": lambda o: [Masking(1.0), GRU(6), Dense(o)],  # who has not begun is no masked step
     "dense": lambda o: [Dense(5, "tanh"), Dense(o)],
     "stateful": lambda o: [LSTM(4, stateful=True), Dense(o)],
 }  # fmt: skip

@@ -91,8 +91,6 @@ void check_model(const Widths& w, const std::string& name, Index numbers, Index 
                 name + " of " + std::to_string(outputs));
 }
 
-std::uint32_t draw_number(Index i) noexcept { return static_cast<std::uint32_t>(i); }
-
 template <class T>
 T narrowed(double value) noexcept {
   return static_cast<T>(value);

@@ -77,8 +77,8 @@ void roll_out(RollOut<T>& run, const TokenForm& form, Index n, TokenSampler& sam
       token = options.end;
       if (!run.real(stream)) continue;
       std::copy_n(run.y(stream), form.count, scores.data());
-      token = sampler.draw(scores.data(), roll_out_uniform({options.seed, static_cast<std::uint32_t>(i), 0,
-                                                            static_cast<std::uint32_t>(stream)}));
+      const RollOutStep at{options.seed, draw_number(i), 0, draw_number(stream)};
+      token = sampler.draw(scores.data(), roll_out_uniform(at));
       if (token < 0) no_scores(stream, i);
       write_token(form, token, run.x(stream));
       run.real(stream) = token != options.end;

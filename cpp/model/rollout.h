@@ -12,6 +12,7 @@
 namespace latchwork {
 
 constexpr Index kMostRollOut = Index(1) << 32;  // streams, steps, paths: counters of draws have 32 bits
+constexpr std::uint32_t draw_number(Index i) noexcept { return static_cast<std::uint32_t>(i); }
 
 // Throws Error: "`expected`, got `got`".
 [[noreturn]] void refuse(const std::string& expected, Index got);
