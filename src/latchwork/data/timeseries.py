@@ -14,7 +14,7 @@ from latchwork.data.series import as_columns, as_count, as_series
 
 
 class TimeseriesDataset:
-    """Batches (x, y) of windows over a series, as Keras' `timeseries_dataset_from_array`: to iterate over, once an epoch.
+    """Batches (x, y) of windows over a series, as Keras' `timeseries_dataset_from_array`: iterate, once an epoch.
 
     Window i holds the rows i * sequence_stride + (0, .. sequence_length - 1) * sampling_rate of the series, its target
     is `targets[i * sequence_stride]`. To predict the value behind a window, pass `series[:-sequence_length]` and
