@@ -77,7 +77,7 @@ typedef enum latchwork_outputs {
 } latchwork_outputs;
 /* How a forecast goes on; null stands for zeros and one thread. latchwork/model.h says what each means. */
 typedef struct latchwork_forecast_options {
-  latchwork_outputs outputs;
+  int outputs;             /* one of latchwork_outputs */
   const double* quantiles; /* [Q] */
   size_t quantile_count;   /* Q */
   int64_t paths;

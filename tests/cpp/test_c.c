@@ -116,7 +116,10 @@ int main(int count, char** arguments) {
           "paths");
   check(memcmp(drawn[0], drawn[1], sizeof(drawn[0])) == 0 && drawn[0][0] != drawn[0][1], "the same paths");
   refused(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, NULL, ahead), LATCHWORK_INVALID, "known");
-  forecasting.quantile_count = 1;
+  forecasting.outputs = 3;
+  refused(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, known, ahead), LATCHWORK_INVALID,
+          "outputs");
+  forecasting.outputs = LATCHWORK_GAUSSIAN, forecasting.quantile_count = 1;
   refused(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, known, ahead), LATCHWORK_INVALID,
           "quantiles");
   refused(latchwork_model_forecast_f32(model, NULL, lengths, 2, 4, NULL, NULL, ahead), LATCHWORK_INVALID, "x");
