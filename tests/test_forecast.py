@@ -27,9 +27,11 @@ MODELS = {
 
 
 def made(name="last", features=2, outputs=None, known=0, dtype="float32"):
+    """With biases that move a state of zero when x is zero."""
     lw.set_seed(sorted(MODELS).index(name) + 1)
     model = Sequential([Input((None, features + known)), *MODELS[name](outputs or features)], dtype=dtype)
     model.build()
+    model.set_weights([w + 0.125 * np.cos(np.arange(w.size)).reshape(w.shape) for w in model.get_weights()])
     return model
 
 
