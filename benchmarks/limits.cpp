@@ -1,10 +1,12 @@
-// What this machine can do at most: GFLOP/s of float32 fused multiply-adds and GB/s read from each level of memory.
+// What this machine can do at most: GFLOP/s of float32 fused multiply-adds, GB/s read from each level of memory, and
+// how many ns a line takes from one core to another.
 //
 //   limits THREADS L1 L2 L3      bytes of the caches: of one core, one core, and of all
 //
 // Prints one line of JSON. Compiled by limits.py for this processor (or for another instruction set); every share and
 // floor that compare.py prints is of these figures, measured in its own run.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -89,6 +91,30 @@ static double together(int threads, Work work) {
   return sum;
 }
 
+// Seconds that a cache line takes from one core to another: two threads hand it back and forth.
+static double hand_over() {
+  std::atomic<bool> done = false;
+  alignas(128) std::atomic<unsigned> turn = 0;
+  std::thread other([&] {
+    for (unsigned mine = 1; !done.load(std::memory_order_relaxed);)
+      if (turn.load(std::memory_order_acquire) == mine) {
+        turn.store(mine + 1, std::memory_order_release);
+        mine += 2;
+      }
+  });
+  unsigned rounds = 0;
+  const auto start = Clock::now();
+  for (; since(start) < kSeconds; ++rounds) {
+    turn.store(2 * rounds + 1, std::memory_order_release);
+    while (turn.load(std::memory_order_acquire) != 2 * rounds + 2) {
+    }
+  }
+  const double elapsed = since(start);
+  done = true;
+  other.join();
+  return elapsed / (2.0 * rounds);
+}
+
 int main(int argc, char** argv) {
   if (argc != 5) return 2;
   const int threads = std::atoi(argv[1]);
@@ -97,6 +123,7 @@ int main(int argc, char** argv) {
     return together(threads, [bytes](float* sink) { return read(bytes, sink); }) / 1e9;
   };
   std::printf("{\"fma\": %.1f, ", together(threads, multiply_add) / 1e9);
+  if (threads > 1) std::printf("\"line\": %.1f, ", hand_over() * 1e9);
   std::printf("\"L1\": %.1f, \"L2\": %.1f, ", reading(l1 / 2), reading(l2 / 2));
   // Of the shared cache what the private ones cannot hold; of memory what no cache can.
   std::printf("\"L3\": %.1f, \"memory\": %.1f}\n", reading(std::max(2 * l2, l3 / 4 / threads)),

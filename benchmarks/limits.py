@@ -43,6 +43,7 @@ class Limits:
         self.threads, self.isa, self.caches, self.samples = threads, isa, cache_bytes(), 0
         self.fma = 0.0  # GFLOP/s
         self.read = dict.fromkeys(LEVELS, 0.0)  # GB/s
+        self.line: list[float] = []  # ns that a cache line takes from core to core, of every sample
         self._folder = tempfile.TemporaryDirectory()
         flags = ["-std=c++20", "-O3", *FLAGS[isa].split()]
         self._limits = self._compile("limits", [*flags, "-pthread"], [])
@@ -62,6 +63,7 @@ class Limits:
         sizes = [str(self.caches[level]) for level in LEVELS[:3]]
         found = self._run([self._limits, str(self.threads), *sizes])
         self.fma = max(self.fma, found["fma"])
+        self.line += [found["line"]] if "line" in found else []
         self.read = {level: max(self.read[level], found[level]) for level in LEVELS}
         for cell, passes in self._run([self._gates]).items():
             known = self.gates.setdefault(cell, passes)
@@ -73,7 +75,8 @@ class Limits:
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def record(self) -> dict:
-        return {name: getattr(self, name) for name in ("threads", "isa", "caches", "fma", "read", "gates", "samples")}
+        names = ("threads", "isa", "caches", "fma", "read", "line", "gates", "samples")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass

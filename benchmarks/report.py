@@ -112,7 +112,8 @@ def _tutorial(records: list[dict]) -> str:
 
 
 def _limits(record: dict) -> str:
-    header = ["instruction set", "FMA, GFLOP/s", "L1", "L2", "L3", "memory, GB/s", "gates, ns a unit on one thread"]
+    header = ["instruction set", "FMA, GFLOP/s", "L1", "L2", "L3", "memory, GB/s", "core to core, ns"]
+    header.append("gates, ns a unit on one thread")
     lines = []
     for isa, limits in record["limits"].items():
         read = [f"{limits['read'][level]:.0f}" for level in ("L1", "L2", "L3", "memory")]
@@ -120,7 +121,8 @@ def _limits(record: dict) -> str:
             f"{cell} " + ", ".join(f"{name} {ns:.2f}" for name, ns in passes.items())
             for cell, passes in limits["gates"].items()
         )
-        lines.append([isa, f"{limits['fma']:.0f}", *read, gates])
+        line = f"{min(limits['line']):.0f}-{max(limits['line']):.0f}" if limits["line"] else ""
+        lines.append([isa, f"{limits['fma']:.0f}", *read, line, gates])
     return table(header, lines)
 
 

@@ -25,6 +25,7 @@ LIMITS = {
     "caches": {"L1": 32 << 10, "L2": 1 << 20, "L3": 32 << 20},
     "fma": 200.0,
     "read": {"L1": 400.0, "L2": 200.0, "L3": 100.0, "memory": 30.0},
+    "line": [50.0, 200.0],
     "gates": {cell: {"forward": 0.5, "saving": 0.6, "backward": 0.4} for cell in ("lstm", "gru", "rnn")},
 }
 

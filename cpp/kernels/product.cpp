@@ -11,6 +11,16 @@ constexpr int kPanelVectors = 2;
 // Tile loops must unroll completely, or gcc 12 keeps the accumulators on the stack around the chain.
 #define LATCHWORK_UNROLL _Pragma("GCC unroll 8")
 
+void fetch(Ahead& ahead) noexcept {
+  for (Index i = 0; i < ahead.lines && ahead.count > 0; ++i) {
+    __builtin_prefetch(static_cast<const char*>(ahead.pieces->data) + ahead.done);
+    ahead.done += static_cast<Index>(kAlignment);
+    if (ahead.done < ahead.pieces->bytes) continue;
+    ++ahead.pieces, --ahead.count;
+    ahead.done = 0;
+  }
+}
+
 // R rows x N vectors of each of P panels: the accumulators live in registers through the whole chain.
 template <class V, int R, int P, int N>
 void product_tile(const ProductArgs<typename V::Scalar>& a, const ProductPanel<typename V::Scalar>* panels,
@@ -34,6 +44,7 @@ void product_tile(const ProductArgs<typename V::Scalar>& a, const ProductPanel<t
     LATCHWORK_UNROLL
     for (int r = 0; r < R; ++r) operand[r] = rows[row + r] + segment.offset;
     const Index count = segment.count;
+    if (a.ahead) fetch(*a.ahead);
     for (Index k = 0; k < count; ++k) {
       V x[R];
       if constexpr (P > 1) LATCHWORK_UNROLL
@@ -136,6 +147,7 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   LATCHWORK_UNROLL
   for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
   for (int v = 0; v < N; ++v) __builtin_prefetch(args.out + r * args.out_stride + v * V::kLanes, 1);
+  if (args.ahead) fetch(*args.ahead);
   const T* a = args.a;
   const T* b = args.b;
   const Index b_stride = args.b_stride;
@@ -218,15 +230,26 @@ void pack(const PackArgs<T>& a) noexcept {
   }
 }
 
+// Two tiles at a time (a line of floats), a strip of rows: both rows of a sequence and tiles may lie a power of two
+// apart, and would push each other out of the cache before a line is used up.
 template <class T>
 void pack_rows(const PackRowsArgs<T>& a) noexcept {
-  const Index full = a.features / kTileRows;
-  for (Index r = 0; r < a.rows; ++r) {
-    const T* source = a.source[r];
-    T* out = a.out + r * a.row_stride;
-    for (Index tile = 0; tile < full; ++tile, source += kTileRows, out += a.tile_stride)
-      for (int i = 0; i < kTileRows; ++i) out[i] = source[i];
-    for (Index i = 0; i < a.features - full * kTileRows; ++i) out[i] = source[i];
+  constexpr Index kStrip = 32, kPair = 2 * kTileRows;
+  for (Index row = 0; row < a.rows; row += kStrip) {
+    const Index rows = a.rows - row < kStrip ? a.rows - row : kStrip;
+    const T* const* const source = a.source + row;
+    T* out = a.out + row * a.row_stride;
+    Index feature = 0;
+    for (; feature + kPair <= a.features; feature += kPair, out += 2 * a.tile_stride)
+      for (Index r = 0; r < rows; ++r) {
+        __builtin_memcpy(out + r * a.row_stride, source[r] + feature, kTileRows * sizeof(T));
+        __builtin_memcpy(out + r * a.row_stride + a.tile_stride, source[r] + feature + kTileRows,
+                         kTileRows * sizeof(T));
+      }
+    for (; feature < a.features; feature += kTileRows, out += a.tile_stride)
+      for (Index r = 0; r < rows; ++r)
+        for (Index i = 0; i < kTileRows && feature + i < a.features; ++i)
+          out[r * a.row_stride + i] = source[r][feature + i];
   }
 }
 

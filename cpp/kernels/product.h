@@ -23,6 +23,19 @@ struct ProductPanel {
   T* out;            // [rows, out_stride]
 };
 
+// Memory that the caller reads next, to be brought closer while products run: some lines at each stretch of a chain.
+// Asked for at once they would fill the buffers of outstanding misses, and the product would wait for them.
+struct Piece {
+  const void* data;
+  Index bytes;
+};
+struct Ahead {
+  const Piece* pieces = nullptr;
+  Index count = 0;
+  Index lines = 0;  // at a stretch
+  Index done = 0;   // bytes of the first piece
+};
+
 // out[r][c] = (init[r][c]) + sum over segments, over k: operand[r][k] * weights[k][c], one FMA chain in that order,
 // for r in [0, rows) and c in [0, columns), for each panel.
 template <class T>
@@ -36,6 +49,7 @@ struct ProductArgs {
   const Segment<T>* segments;
   Index segment_count;
   const T* const* operand = nullptr;  // [rows] of the segments that name none
+  Ahead* ahead = nullptr;
 };
 
 // out[r][c] += sum over k: a[k][r] * b[k][c], group by group: a group's sum is one FMA chain from zero, k ascending,
@@ -51,6 +65,7 @@ struct OuterArgs {
   Index b_stride;
   T* out;  // [rows, out_stride], the caller's own array
   Index out_stride;
+  Ahead* ahead;  // null: nothing
 };
 
 // Copies a matrix into panels. element(k, c) = source[k * k_stride + c * c_stride]; columns beyond `columns` become 0.

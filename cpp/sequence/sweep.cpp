@@ -10,6 +10,9 @@ namespace {
 // Of a product whose weights come from L2 or beyond, between two looks at interrupts.
 constexpr Index kRowsAtOnce = 256;
 
+// Records of more bytes than this are no longer in a cache near by when backward comes to them.
+constexpr Index kNear = 1 << 20;
+
 }  // namespace
 
 template <class T>
@@ -31,7 +34,10 @@ Sweep<T>::Sweep(BackwardCall<T>& call, const Stretch& stretch, int member)
       dy_previous_(rows_.count),
       intermediate_(rows_.count),
       slot_rows_(rows_.count),
-      packed_(std::min(kRowsAtOnce, batch_.size())) {
+      packed_(std::min(kRowsAtOnce, batch_.size())),
+      pieces_(batch_.records() * layout_.record() * static_cast<Index>(sizeof(T)) > kNear
+                  ? rows_.count * (cell_.saved + cell_.states + 1)
+                  : 0) {
   for (const BackwardProduct& product : layout_.backward)
     chains_[static_cast<std::size_t>(product.operand)] = call.slots.chain(product);
   for (Index i = 0; i < rows_.count; ++i)
@@ -126,19 +132,51 @@ void Sweep<T>::pack_intermediate(Index rows, Index k) {
   }
 }
 
-// out (+)= d_slots · weights^T over the member's columns; `chained`: the chain starts from what out holds.
+// Records, h before and dy lie in L3 or memory by now, in pieces that no hardware prefetcher follows.
 template <class T>
-void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained) {
+Ahead* Sweep<T>::ahead(Index t, Index stretches) {
+  if (pieces_.size() == 0 || t < segment_) return nullptr;
+  const Rows<T> records = call_.records.rows(segment_, t, rows_.row(0), rows_.stride);
+  const Index values = cell_.saved + cell_.states - 1, first = units_.first, units = units_.end - first;
+  const bool whole = units == layout_.hidden;
+  Index count = 0, lines = 0;
+  const auto add = [&](const T* data, Index size) {
+    const Index bytes = size * static_cast<Index>(sizeof(T));
+    pieces_[count++] = {data, bytes};
+    lines += ceil_div(bytes, static_cast<Index>(kAlignment));
+  };
+  for (Index i = 0; i < rows_.active(batch_.active(t)); ++i) {
+    const T* const record = records.data + i * records.stride;
+    if (whole)
+      add(record, layout_.record());
+    else
+      for (Index v = 0; v < values; ++v) add(record + v * layout_.padded_hidden + first, units);
+    if (t == 0) continue;
+    const Index b = batch_.sequence(rows_.row(i));
+    add(args_.y.row(b, t - 1) + first, units);
+    if (args_.dy) add(args_.dy.row(b, t - 1) + first, units);
+  }
+  ahead_ = {pieces_.data(), count, ceil_div(lines, stretches), 0};
+  return &ahead_;
+}
+
+// out (+)= d_slots · weights^T over the member's columns; `chained`: the chain starts from what out holds.
+// Meanwhile what the pass of step `next` reads is fetched.
+template <class T>
+void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained, Index next) {
   const BackwardProduct* const product = layout_.backward_of(operand);
   if (!product) return;
   const PoolVector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
+  const Index tiles = ceil_div(rows, kernels_.tile_rows) * (blocks_.end - blocks_.first);
+  Ahead* const fetched = next < 0 ? nullptr : ahead(next, tiles * static_cast<Index>(chain.size()));
   for (Index row = 0; row < rows; row += kRowsAtOnce) {
     const Index count = std::min(kRowsAtOnce, rows - row);
     PanelList<T> panels(kernels_, {.rows = count,
                                    .init_stride = out.stride,
                                    .segments = chain.data(),
                                    .segment_count = static_cast<Index>(chain.size()),
-                                   .operand = slot_rows_.data() + row});
+                                   .operand = slot_rows_.data() + row,
+                                   .ahead = fetched});
     const T* weights = args_.weights->backward() + product->weights;
     for (Index panel = 0; panel * layout_.panel_columns < product->columns; ++panel) {
       const Index width = layout_.panel_width(product->columns, panel);
@@ -195,7 +233,7 @@ void Sweep<T>::step(Index t, Index rows, Index k) {
     if (phase > 0)
       flow(Operand::intermediate, rows, {call_.d_intermediate.data() + first * layout_.padded_hidden, stride}, false);
   }
-  flow(Operand::h, rows, {call_.d_state((t & 1) ^ 1, 0, first), stride}, true);
+  flow(Operand::h, rows, {call_.d_state((t & 1) ^ 1, 0, first), stride}, true, t - 1);
   if (cell_.phases > 1) pack_intermediate(rows, k);
 }
 

@@ -20,6 +20,8 @@ class Sweep {
   void pack_operands(Index begin, Index end);
   // The steps of a block, last first (not all of them once the call is interrupted): fills its slot gradients.
   void run(Index begin, Index end);
+  // What the pass of step t reads, for products of so many stretches before it; null if it is at hand anyway.
+  Ahead* ahead(Index t, Index stretches);
   // What has flowed to step 0 is the gradient of the initial states.
   void hand_out_states();
 
@@ -29,7 +31,7 @@ class Sweep {
   void pack_intermediate(Index rows, Index k);
   void step(Index t, Index rows, Index k);
   void pass(Index t, int phase, Index block, Index rows, Index k);
-  void flow(Operand operand, Index rows, Rows<T> out, bool chained);
+  void flow(Operand operand, Index rows, Rows<T> out, bool chained, Index next = -1);
   const T* h_before(Index t, Index row) const;
   Rows<T> state_rows(Index t, int state, Index row) const;
 
@@ -48,6 +50,8 @@ class Sweep {
   Index segment_ = 0;                 // the first step of whose records there are
   PoolVector<Segment<T>> chains_[3];  // by operand
   Buffer<const T*> h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_, packed_;
+  Buffer<Piece> pieces_;
+  Ahead ahead_;
 };
 
 }  // namespace latchwork
