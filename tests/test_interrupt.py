@@ -199,6 +199,28 @@ def test_a_model(verb):
     assert_twins(model, make(), x[:64], y[:64])
 
 
+@pytest.mark.parametrize("verb", ["generate", "forecast", "forecast of paths"])
+def test_a_roll_out(verb):
+    """Between its steps; the next call gives what the one before gave."""
+    lstm, dense, take = lw.layers.LSTM(64), lw.layers.Dense, lw.layers.Input
+    layers = {
+        "generate": [take((None, 1)), lw.layers.Embedding(9, 8), lstm, dense(9)],
+        "forecast": [take((None, 1)), lstm, dense(1)],
+        "forecast of paths": [take((None, 1)), lstm, dense(2)],
+    }
+    model = lw.models.Sequential(layers[verb])
+    calls = {
+        "generate": lambda n: model.generate([1, 2], n, seed=1),
+        "forecast": lambda n: model.forecast(full(1, 3, 1), n),
+        "forecast of paths": lambda n: model.forecast(
+            full(1, 3, 1), n, outputs="gaussian", paths=500, quantiles=[0.5], seed=1
+        ),
+    }
+    before = calls[verb](20)
+    assert_interruptible(lambda: calls[verb](10_000_000))
+    assert_bits(calls[verb](20), before)
+
+
 def test_in_another_thread():
     """Python hands signals to its main thread; a kernel that another thread runs is not disturbed."""
     x, params = full(64, 40, 8), weights(8, 1024, 4)

@@ -138,8 +138,8 @@ def model():
     return _core.Model(MODEL)
 
 
-def session(**changed):
-    lstm = {"class": "LSTM", "name": "lstm", "trainable": True, "units": 5, "activation": "tanh", "use_bias": True}
+def session(units=5, **changed):
+    lstm = {"class": "LSTM", "name": "lstm", "trainable": True, "units": units, "activation": "tanh", "use_bias": True}
     lstm |= {"recurrent_activation": "sigmoid", "return_sequences": False, "return_state": False}
     lstm |= {"go_backwards": False, "stateful": False, "zero_output_for_mask": False}
     arguments = {
@@ -150,7 +150,11 @@ def session(**changed):
             "input_shape": [None, 3],
             "layers": [lstm],
         },
-        "weights": [("lstm/kernel", array(3, 20)), ("lstm/recurrent_kernel", array(5, 20)), ("lstm/bias", array(20))],
+        "weights": [
+            ("lstm/kernel", array(3, 4 * units)),
+            ("lstm/recurrent_kernel", array(units, 4 * units)),
+            ("lstm/bias", array(4 * units)),
+        ],
         "streams": 2,
         "threads": 1,
     }
@@ -160,6 +164,22 @@ def session(**changed):
 def made_session():
     run, arguments = session()
     return run(**arguments)
+
+
+def roll_out(run, units, **others):
+    """A model as `session` has it, and the rest of the call."""
+    _, arguments = session(units)
+    return of_call(run, description=arguments["description"], weights=arguments["weights"], **others)
+
+
+def generate():
+    options = {"temperature": 0.5, "top_k": 2, "top_p": 0.9, "seed": 1, "end": 2, "from_logits": True, "threads": 1}
+    return roll_out(_core.generate, 3, prompts=labels(5), lengths=[4, 1], n=3, **options)
+
+
+def forecast(units, known, **options):
+    options = {"x": array(6, 3), "lengths": [4, 2], "horizon": 3, "known": known} | options
+    return roll_out(_core.forecast, units, **options, seed=1, threads=1)
 
 
 def attribute(make, name):
@@ -431,6 +451,13 @@ CORE = {
     "Session.reset": [method(made_session, "reset", stream=1)],
     "Session.state": [method(made_session, "state")],
     "Session.set_state": [method(made_session, "set_state", states=[array(2, 5), array(2, 5)])],
+    "generate": [generate],
+    "forecast": [
+        lambda: forecast(2, array(2, 3, 1), outputs="values", quantiles=[], paths=0, min_scale=0.0),
+        lambda: forecast(6, None, outputs="quantiles", quantiles=[0.2, 0.5], paths=0, min_scale=0.0),
+        lambda: forecast(6, None, outputs="gaussian", quantiles=[0.2, 0.6], paths=5, min_scale=0.1),
+        lambda: forecast(4, array(2, 3, 1), outputs="gaussian", quantiles=[], paths=2, min_scale=0.0),
+    ],
     "Model": [lambda: of_call(_core.Model, path=MODEL)],
     "Model.predict": [
         method(model, "predict", x=array(2, 4, 2)),

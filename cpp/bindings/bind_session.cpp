@@ -1,9 +1,7 @@
 // Sessions: a model in memory, one time step at a time.
 #include <variant>
 
-#include "bindings/json.h"
-#include "bindings/ndarray.h"
-#include "model/graph.h"
+#include "bindings/model_in_memory.h"
 
 namespace latchwork {
 namespace {
@@ -20,8 +18,7 @@ py::array zeros(Index rows, Index columns) {
 
 class BoundSession {
  public:
-  BoundSession(const py::object& description, const std::vector<std::pair<std::string, py::array>>& weights,
-               Index streams, int threads)
+  BoundSession(const py::object& description, const NamedArrays& weights, Index streams, int threads)
       : BoundSession(make(description, weights, streams, threads)) {
     for (const auto& [name, array] : weights) work_ += array.size() * streams;
     std::visit(
@@ -94,17 +91,9 @@ class BoundSession {
 
   explicit BoundSession(Any session) : session_(std::move(session)) {}
 
-  static Any make(const py::object& description, const std::vector<std::pair<std::string, py::array>>& weights,
-                  Index streams, int threads) {
-    const Json json = as_json(description);
-    std::vector<TensorData> data;
-    for (const auto& [name, array] : weights) {
-      if (!is_contiguous(array) || !is_aligned(array)) throw Error(name + " must be C-contiguous and aligned");
-      data.push_back({name, is_double(array, name.c_str()) ? "F64" : "F32", shape_of(array), array.data()});
-    }
+  static Any make(const py::object& description, const NamedArrays& weights, Index streams, int threads) {
+    const Model model = model_in_memory(description, weights, "session");
     const py::gil_scoped_release release;
-    Tensors tensors(data);
-    const Model model = model_of(read_graph(json, "session", tensors));
     if (model.float64()) return model.session<double>(streams, threads);
     return model.session<float>(streams, threads);
   }
@@ -148,8 +137,8 @@ class BoundSession {
 
 void bind_session(py::module_& m) {
   py::class_<BoundSession>(m, "Session")
-      .def(py::init<const py::object&, const std::vector<std::pair<std::string, py::array>>&, Index, int>(),
-           py::arg("description"), py::arg("weights"), py::arg("streams"), py::arg("threads") = 1)
+      .def(py::init<const py::object&, const NamedArrays&, Index, int>(), py::arg("description"), py::arg("weights"),
+           py::arg("streams"), py::arg("threads") = 1)
       .def("step", method(&BoundSession::step), py::arg("x"), py::return_value_policy::copy)
       .def("reset", method(&BoundSession::reset), py::arg("stream") = py::none())
       .def("state", method(&BoundSession::state))

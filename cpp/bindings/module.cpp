@@ -15,6 +15,7 @@ void bind_optimizers(py::module_& m);
 void bind_plans(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
+void bind_rollout(py::module_& m);
 void bind_session(py::module_& m);
 void bind_training(py::module_& m);
 void bind_unary(py::module_& m);
@@ -55,6 +56,7 @@ PYBIND11_MODULE(_core, m) {
   latchwork::bind_plans(m);
   latchwork::bind_random(m);
   latchwork::bind_recurrent(m);
+  latchwork::bind_rollout(m);
   latchwork::bind_session(m);
   latchwork::bind_training(m);
   latchwork::bind_unary(m);

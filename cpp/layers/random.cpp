@@ -25,6 +25,8 @@ void for_each_draw(std::uint64_t seed, std::uint32_t stream, Index begin, Index 
 
 // (k + 1/2) / 2^52 for 52 random bits k: inside (0, 1), 1 - u exact.
 double open_unit(std::uint64_t bits) { return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52; }
+// In [0, 1).
+double unit(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
 template <std::size_t N>
 double polynomial(const double (&coefficients)[N], double x) {
@@ -101,9 +103,8 @@ void quantiles(void (*log)(const double*, double*, Index) noexcept, double* p, I
 template <class T>
 void uniform(std::uint64_t seed, std::uint32_t stream, double low, double high, T* out, Index n) {
   interruptible_for(n, kDrawGrain, [=](Index begin, Index end) {
-    for_each_draw(seed, stream, begin, end, [=](Index i, std::uint64_t bits) {
-      out[i] = static_cast<T>(low + (high - low) * (static_cast<double>(bits >> 11) * 0x1p-53));
-    });
+    for_each_draw(seed, stream, begin, end,
+                  [=](Index i, std::uint64_t bits) { out[i] = static_cast<T>(low + (high - low) * unit(bits)); });
   });
 }
 
@@ -122,6 +123,25 @@ void normal(std::uint64_t seed, std::uint32_t stream, const NormalShape& shape, 
       for (Index i = 0; i < count; ++i) out[start + i] = static_cast<T>(shape.mean + shape.deviation * values[i]);
     }
   });
+}
+
+namespace {
+
+// Draw i of a step: half of a block.
+std::uint64_t roll_out_bits(const RollOutStep& at, Index i) noexcept {
+  const auto word = static_cast<std::uint32_t>(i / 2) | static_cast<std::uint32_t>(Purpose::roll_out) << 21;
+  const PhiloxBlock w = philox(at.seed, {word, at.step, at.path, at.stream});
+  return i % 2 ? w[2] | static_cast<std::uint64_t>(w[3]) << 32 : w[0] | static_cast<std::uint64_t>(w[1]) << 32;
+}
+
+}  // namespace
+
+double roll_out_uniform(const RollOutStep& at) noexcept { return unit(roll_out_bits(at, 0)); }
+
+void roll_out_normal(const RollOutStep& at, double* out, Index n) noexcept {
+  for (Index i = 0; i < n; ++i) out[i] = open_unit(roll_out_bits(at, i));
+  const auto log = kernels().of<double>().unary.log;
+  for (Index i = 0; i < n; i += kBlock) quantiles(log, out + i, n - i < kBlock ? n - i : kBlock);
 }
 
 template <class T>

@@ -29,6 +29,19 @@ void orthogonal(std::uint64_t seed, std::uint32_t stream, Index rows, Index colu
 // A uniformly drawn order of 0 .. n - 1 (Fisher-Yates, unbiased draws). n < 2^32.
 void permutation(std::uint64_t seed, std::uint32_t epoch, Index n, std::int64_t* out);
 
+// What a stream feeds back after one step of a roll-out, on one of its paths.
+struct RollOutStep {
+  std::uint64_t seed;
+  std::uint32_t step;
+  std::uint32_t path;
+  std::uint32_t stream;
+};
+constexpr Index kMostRollOutDraws = Index(1) << 22;  // of one step
+// Uniform in [0, 1).
+double roll_out_uniform(const RollOutStep& at) noexcept;
+// n <= kMostRollOutDraws standard normal numbers, by inversion.
+void roll_out_normal(const RollOutStep& at, double* out, Index n) noexcept;
+
 // What a layer draws for an array [samples, times, units].
 struct DrawArgs {
   std::uint64_t seed;

@@ -91,6 +91,45 @@ latchwork_status predict_ragged(const latchwork_model* model, const T* x, const 
   });
 }
 
+latchwork::GenerateOptions options_of(const latchwork_generate_options* given) {
+  if (!given) return {};
+  if (given->from_logits < -1 || given->from_logits > 1)
+    throw latchwork::Error("from_logits must be 1, 0 or -1, got " + std::to_string(given->from_logits));
+  latchwork::GenerateOptions options{.temperature = given->temperature,
+                                     .top_k = given->top_k,
+                                     .top_p = given->top_p,
+                                     .seed = given->seed,
+                                     .end = given->end,
+                                     .threads = given->threads};
+  if (given->from_logits >= 0) options.from_logits = given->from_logits == 1;
+  return options;
+}
+
+latchwork::ForecastOptions options_of(const latchwork_forecast_options* given) {
+  if (!given) return {};
+  if (given->outputs < LATCHWORK_VALUES || given->outputs > LATCHWORK_GAUSSIAN)
+    throw latchwork::Error("outputs must be from 0 to 2, got " + std::to_string(given->outputs));
+  if (given->quantile_count > 0) require(given->quantiles, "quantiles");
+  return {.outputs = static_cast<latchwork::Outputs>(given->outputs),
+          .quantiles = {given->quantiles, given->quantiles + given->quantile_count},
+          .paths = given->paths,
+          .min_scale = given->min_scale,
+          .seed = given->seed,
+          .known_features = given->known_features,
+          .threads = given->threads};
+}
+
+template <class T>
+latchwork_status forecast(const latchwork_model* model, const T* x, const int64_t* lengths, std::size_t batch,
+                          int64_t horizon, const latchwork_forecast_options* options, const T* known, T* y) {
+  return guarded([&] {
+    require(model, "model");
+    require(x, "x");
+    require(y, "y");
+    model->model.forecast(x, ragged_of(lengths, batch), horizon, options_of(options), y, known);
+  });
+}
+
 // What y_rank and y_shape receive.
 void write_shape(const latchwork::Shape& y, int64_t* y_shape, size_t* y_rank) {
   if (y.size() > *y_rank)
@@ -189,6 +228,31 @@ latchwork_status latchwork_model_predict_ragged_f32(const latchwork_model* model
 latchwork_status latchwork_model_predict_ragged_f64(const latchwork_model* model, const double* x,
                                                     const int64_t* lengths, size_t batch, double* y) {
   return predict_ragged(model, x, lengths, batch, y);
+}
+
+latchwork_status latchwork_model_generate(const latchwork_model* model, const int64_t* prompts, const int64_t* lengths,
+                                          size_t batch, int64_t n, const latchwork_generate_options* options,
+                                          int64_t* tokens) {
+  return guarded([&] {
+    require(model, "model");
+    require(prompts, "prompts");
+    require(tokens, "tokens");
+    const latchwork::Ragged ragged = ragged_of(lengths, batch);
+    std::size_t size = 0;  // a length below 1 or beyond memory is refused before a prompt is read
+    for (const std::int64_t length : ragged.lengths) size += static_cast<std::size_t>(length);
+    model->model.generate({prompts, size}, ragged, n, options_of(options), tokens);
+  });
+}
+
+latchwork_status latchwork_model_forecast_f32(const latchwork_model* model, const float* x, const int64_t* lengths,
+                                              size_t batch, int64_t horizon, const latchwork_forecast_options* options,
+                                              const float* known, float* y) {
+  return forecast(model, x, lengths, batch, horizon, options, known, y);
+}
+latchwork_status latchwork_model_forecast_f64(const latchwork_model* model, const double* x, const int64_t* lengths,
+                                              size_t batch, int64_t horizon, const latchwork_forecast_options* options,
+                                              const double* known, double* y) {
+  return forecast(model, x, lengths, batch, horizon, options, known, y);
 }
 
 latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t batch, latchwork_streams** streams) {

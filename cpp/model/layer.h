@@ -32,6 +32,9 @@ struct Signal {
   Index batch() const { return offsets ? static_cast<Index>(offsets->size()) - 1 : shape[0]; }
 };
 
+// What the numbers of an output say of the classes they stand for.
+enum class Scores { unknown, probabilities, logits };
+
 // Where a layer is read from.
 struct Origin {
   Fields& fields;
@@ -53,6 +56,7 @@ class GraphLayer {
   // The size that the last axis of every input must have, -1 for any; `x` is the shape the model was made for.
   virtual Index last_size(const Shape& x) const { return x.back(); }
   virtual bool stateful() const { return false; }
+  virtual Scores scores() const { return Scores::unknown; }
   // Throws Error for numbers that the layer cannot take.
   virtual void check([[maybe_unused]] const T* x, [[maybe_unused]] Index count) const {}
   // x fits. Several threads may call it at once.

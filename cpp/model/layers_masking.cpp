@@ -43,6 +43,7 @@ class StepMasking : public StepLayer<T> {
       : value_(value), features_(features), real_(rows), y_(checked_product(rows, features)) {}
   bool step(StepSignal<T>& s) noexcept override {
     find_real(s.x, real_.size(), features_, value_, real_.data());
+    for (Index row = 0; s.real && row < real_.size(); ++row) real_[row] &= s.real[row];
     std::copy_n(s.x, y_.size(), y_.data());
     zero_masked(real_.data(), real_.size(), features_, value_, y_.data());
     s = {y_.data(), real_.data()};
@@ -110,9 +111,9 @@ class StepEmbedding : public StepLayer<T> {
     for (Index row = 0; row < rows; ++row) {
       const auto number = static_cast<Index>(s.x[row]);
       std::copy_n(table_->values.data() + number * table_->width, table_->width, y_.data() + row * table_->width);
-      real_[row] = number != 0;
+      real_[row] = number != 0 && (!s.real || s.real[row]);
     }
-    s = {y_.data(), table_->mask_zero ? real_.data() : nullptr};
+    s = {y_.data(), table_->mask_zero ? real_.data() : s.real};
     return true;
   }
 
@@ -168,7 +169,7 @@ class EmbeddingLayer : public GraphLayer<T> {
   }
   void make_steps(Steps<T>& steps, const Shape& x) const override {
     if (!steps.layers.empty() || x.size() > 2 || (x.size() == 2 && x[1] != 1)) GraphLayer<T>::make_steps(steps, x);
-    steps.numbers = true;
+    steps.numbers = table_->rows;
     steps.layers.push_back(std::make_unique<StepEmbedding<T>>(table_, steps.streams));
   }
 

@@ -148,6 +148,7 @@ class TimeDistributedLayer : public GraphLayer<T> {
   }
   Index last_size(const Shape& x) const override { return layer_->last_size(steps_of(x)); }
   void check(const T* x, Index count) const override { layer_->check(x, count); }
+  Scores scores() const override { return layer_->scores(); }
 
   // A mask of steps passes by; one of sequences within steps reaches the layer.
   void forward(const Signal<T>& x, T* y) const override {

@@ -58,6 +58,11 @@ class StepDense : public StepLayer<T> {
 
 constexpr int kSoftmax = -1;
 
+Scores scores_of(int activation) {
+  if (activation == kSoftmax) return Scores::probabilities;
+  return activation == static_cast<int>(Activation::linear) ? Scores::logits : Scores::unknown;
+}
+
 template <class T>
 class DenseLayer : public GraphLayer<T> {
  public:
@@ -82,6 +87,7 @@ class DenseLayer : public GraphLayer<T> {
     run_cells<T>({&run, 1});
     if (activation_ == kSoftmax) softmax(y, y, rows, cell_.units());
   }
+  Scores scores() const override { return scores_of(activation_); }
 
   void make_steps(Steps<T>& steps, const Shape&) const override {
     steps.layers.push_back(std::make_unique<StepDense<T>>(cell_.stepper(steps)));
@@ -103,6 +109,7 @@ class ActivationLayer : public GraphLayer<T> {
   void forward(const Signal<T>& x, T* y) const override {
     activate(activation_, x.data, y, size_of({x.shape.begin(), x.shape.end() - 1}), x.shape.back());
   }
+  Scores scores() const override { return scores_of(activation_); }
   void make_steps(Steps<T>& steps, const Shape& x) const override {
     steps.layers.push_back(std::make_unique<StepActivation<T>>(activation_, steps.streams, x.back()));
   }

@@ -57,11 +57,9 @@ std::int64_t Session<T>::outputs() const noexcept {
 template <class T>
 bool Session<T>::step(const T* x, T* y) noexcept {
   const FloatScope scope;
-  StepSignal<T> s{x};
-  for (const auto& layer : steps_->layers)
-    if (!layer->step(s)) return false;
-  std::copy_n(s.x, steps_->streams * steps_->outputs, y);
-  return true;
+  const T* const made = steps_->run(x, nullptr);
+  if (made) std::copy_n(made, steps_->streams * steps_->outputs, y);
+  return made != nullptr;
 }
 
 template <class T>

@@ -14,7 +14,7 @@ namespace latchwork {
 template <class T>
 struct StepSignal {
   const T* x;                  // [streams, features]
-  const bool* real = nullptr;  // [streams]; null: all have a real step
+  const bool* real = nullptr;  // [streams]; null: all have a real step. A layer adds to those that are not
 };
 
 template <class T>
@@ -37,7 +37,16 @@ struct Steps {
   std::vector<std::unique_ptr<StepLayer<T>>> layers = {};
   std::vector<SessionState> names = {};
   std::vector<State> states = {};
-  bool numbers = false;  // x are numbers for an Embedding
+  Index numbers = 0;  // x are numbers below this, for an Embedding; 0: features
+
+  // y [streams, outputs] of one step of those streams that `real` names, or of all with null: the others keep what they
+  // carry, and their y means nothing. Null, nothing changed, where x cannot be taken. Within a FloatScope.
+  const T* run(const T* x, const bool* real) noexcept {
+    StepSignal<T> s{x, real};
+    for (const auto& layer : layers)
+      if (!layer->step(s)) return nullptr;
+    return s.x;
+  }
 };
 
 }  // namespace latchwork

@@ -35,12 +35,22 @@ inline PhiloxBlock philox(std::uint64_t key, const PhiloxBlock& counter) noexcep
 //              word 0                                                          word 1      word 2       word 3
 //   masks      unit block:16  gate:4  direction:1  purpose:3  layer:8          time step   sample       training step
 //   sequence   0:21                                purpose:3  0:8              block low   block high   stream
+//   roll-out   pair:21                             purpose:3  0:8              step        path         stream
 //
 // Masks (dropout): a block is eight draws of 16 bits, for units 8 * block .. + 7 (so up to 524,288 units); noise: four
 // of 32 bits. The sample is its index in the whole batch of the training step (a micro-batch adds its offset), the time
 // step counts from the sequence's own start and is 0 for one mask per sequence. A mask therefore does not depend on how
-// a batch or a sequence is cut. Sequences (initialisers, shuffles): block i of a numbered stream.
-enum class Purpose : std::uint32_t { initialize = 0, shuffle = 1, dropout = 2, recurrent_dropout = 3, noise = 4 };
+// a batch or a sequence is cut. Sequences (initialisers, shuffles): block i of a numbered stream. Roll-outs: two draws
+// of 64 bits for what a stream's path feeds back after a step.
+enum class Purpose : std::uint32_t {
+  initialize = 0,
+  shuffle = 1,
+  dropout = 2,
+  recurrent_dropout = 3,
+  roll_out = 4,
+  seeds = 5,
+  noise = 6
+};
 
 struct MaskCounter {
   Purpose purpose;

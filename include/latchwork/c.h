@@ -54,6 +54,47 @@ latchwork_status latchwork_model_predict_ragged_f32(const latchwork_model* model
 latchwork_status latchwork_model_predict_ragged_f64(const latchwork_model* model, const double* x,
                                                     const int64_t* lengths, size_t batch, double* y);
 
+/* How tokens are chosen; null stands for {1, 0, 1, 0, -1, -1, 1}. latchwork/model.h says what each means. */
+typedef struct latchwork_generate_options {
+  double temperature;
+  int64_t top_k; /* 0: all */
+  double top_p;  /* 1: all */
+  uint64_t seed;
+  int64_t end;     /* -1: none */
+  int from_logits; /* 1, 0, or -1: as the last layer says */
+  int threads;
+} latchwork_generate_options;
+/* Goes on from prompts laid end to end, lengths [batch] of them: tokens [batch, n]. */
+latchwork_status latchwork_model_generate(const latchwork_model* model, const int64_t* prompts, const int64_t* lengths,
+                                          size_t batch, int64_t n, const latchwork_generate_options* options,
+                                          int64_t* tokens);
+
+/* What a model's outputs are, for F features fed back: F values; F * Q quantiles; F means, then F scales. */
+typedef enum latchwork_outputs {
+  LATCHWORK_VALUES = 0,
+  LATCHWORK_QUANTILES = 1,
+  LATCHWORK_GAUSSIAN = 2
+} latchwork_outputs;
+/* How a forecast goes on; null stands for zeros and one thread. latchwork/model.h says what each means. */
+typedef struct latchwork_forecast_options {
+  int outputs;             /* one of latchwork_outputs */
+  const double* quantiles; /* [Q] */
+  size_t quantile_count;   /* Q */
+  int64_t paths;
+  double min_scale;
+  uint64_t seed;
+  int64_t known_features; /* K */
+  int threads;
+} latchwork_forecast_options;
+/* Goes on from histories x [N, F + K] laid end to end, known [batch, horizon, K] beside: y [batch, horizon, F], and
+ * behind that Q quantiles or, of paths without quantiles, the paths. */
+latchwork_status latchwork_model_forecast_f32(const latchwork_model* model, const float* x, const int64_t* lengths,
+                                              size_t batch, int64_t horizon, const latchwork_forecast_options* options,
+                                              const float* known, float* y);
+latchwork_status latchwork_model_forecast_f64(const latchwork_model* model, const double* x, const int64_t* lengths,
+                                              size_t batch, int64_t horizon, const latchwork_forecast_options* options,
+                                              const double* known, double* y);
+
 /* `batch` streams that have seen nothing. */
 latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t batch, latchwork_streams** streams);
 void latchwork_streams_free(latchwork_streams* streams);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,35 @@ using Shape = std::vector<std::int64_t>;
 // Sequences of different lengths, one behind the other and without padding: x is [N, F], N the sum of the lengths.
 struct Ragged {
   std::span<const std::int64_t> lengths;
+};
+
+// How `Model::generate` chooses tokens. Tokens are weighed by exp(logit / temperature), a probability's logit being its
+// logarithm.
+struct GenerateOptions {
+  double temperature = 1;  // 0: always the most likely token, the lowest of equals
+  std::int64_t top_k = 0;  // draws among the top_k most likely tokens; 0: among all
+  double top_p = 1;        // then among the fewest of those that are together at least this likely, in (0, 1]
+  std::uint64_t seed = 0;  // the draw for token i of stream b hangs on (seed, b, i) alone
+  std::int64_t end = -1;   // a stream that gave this token goes no further; -1: there is none
+  std::optional<bool> from_logits = {};  // what y is; not said: softmax gives probabilities, a linear layer logits
+  int threads = 1;                       // the most that share a step, as for a Stream
+};
+
+// What a model's outputs are, for each of the F features that are fed back.
+enum class Outputs {
+  values,     // [F] the next values
+  quantiles,  // [F, Q] their quantiles, of levels that the options name: the median is fed back
+  gaussian,   // [2, F] the means, then the scales before softplus: the mean is fed back or, with paths, a draw
+};
+
+struct ForecastOptions {
+  Outputs outputs = Outputs::values;
+  std::vector<double> quantiles = {};  // rising, in (0, 1): of the model's outputs, or those to take of the paths
+  std::int64_t paths = 0;              // of a gaussian model: how many to draw; 0: none
+  double min_scale = 0;                // of paths: a scale is softplus(output) + min_scale
+  std::uint64_t seed = 0;              // path p of sequence b hangs on (seed, b, p) alone
+  std::int64_t known_features = 0;     // K, the last columns of x, whose values to come are known
+  int threads = 1;
 };
 
 struct ModelGraph;
@@ -60,6 +90,25 @@ class Model {
   void predict(const float* x, const Ragged& ragged, float* y) const;
   void predict(const double* x, const Ragged& ragged, double* y) const;
 
+  // Goes on from prompts: n tokens for each into `tokens` [B, n]. Prompts are laid end to end, each of at least one
+  // token. The model reads them as numbers, if it begins with an Embedding, or as rows of zeros with a 1; its y has a
+  // score for every token. Behind options.end a row holds options.end. The bits are those of calling predict on all
+  // tokens so far, again for every token. Throws Error where something does not fit, before `tokens` is written, for
+  // layers that cannot step, and for scores that are NaN or infinite.
+  void generate(std::span<const std::int64_t> prompts, const Ragged& lengths, std::int64_t n,
+                const GenerateOptions& options, std::int64_t* tokens) const;
+
+  // Goes on from histories x [N, F + K], laid end to end, each of at least one step: y of step t is the values of step
+  // t + 1, fed back `horizon` - 1 times, each time with those of its step in `known` [B, horizon, K] behind it. y is
+  // [B, horizon, F]; [B, horizon, F, Q] of quantiles; of paths without quantiles [B, horizon, F, paths]. The bits are
+  // those of calling predict on all steps so far, again for every step. Throws Error where something does not fit,
+  // before y is written, and for layers that cannot step.
+  void forecast(const float* x, const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options, float* y,
+                const float* known = nullptr) const;
+  void forecast(const double* x, const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options, double* y,
+                const double* known = nullptr) const;
+  Shape forecast_shape(const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options) const;  // of y
+
   // For a model of sequences: `streams` streams that have seen nothing. T is the model's type. Layers that need all of
   // a sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, and Flatten and TimeDistributed where
   // there is more than one axis left behind the steps. Throws Error for those and for the other type. threads: the most
@@ -70,6 +119,9 @@ class Model {
  private:
   friend Model model_of(ModelGraph graph);
   explicit Model(std::unique_ptr<const ModelGraph> graph);
+  template <class T>
+  void roll_forward(const T* x, const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options,
+                    const T* known, T* y) const;
   std::unique_ptr<const ModelGraph> graph_;
 };
 

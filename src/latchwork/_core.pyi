@@ -305,3 +305,32 @@ class Session:
     def reset(self, stream: int | None = None) -> None: ...
     def state(self) -> dict[str, NDArray[Any]]: ...
     def set_state(self, states: Sequence[NDArray[Any]]) -> None: ...
+
+def generate(
+    description: dict[str, Any],
+    weights: Sequence[tuple[str, NDArray[Any]]],
+    prompts: NDArray[np.int64],
+    lengths: Sequence[int],
+    n: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    end: int,
+    from_logits: bool | None,
+    threads: int,
+) -> NDArray[np.int64]: ...
+def forecast(
+    description: dict[str, Any],
+    weights: Sequence[tuple[str, NDArray[Any]]],
+    x: NDArray[Any],
+    lengths: Sequence[int],
+    horizon: int,
+    known: NDArray[Any] | None,
+    outputs: str,
+    quantiles: Sequence[float],
+    paths: int,
+    min_scale: float,
+    seed: int,
+    threads: int,
+) -> NDArray[Any]: ...

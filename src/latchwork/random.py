@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_SEEDS = 5  # the purpose of their draws: runtime/philox.h
+
 _lock = threading.Lock()
 _seed: int | None = None
 _times_set = 0
@@ -107,6 +109,23 @@ def next_stream() -> int:
         stream = _integer("the number of streams", _streams, 32)
         _streams += 1
     return stream
+
+
+def next_seed() -> int:
+    """Return a seed for what is given none, not given out since `set_seed`: 64 bits of Philox.
+
+    Raises:
+        ValueError: All 2^32 streams are given out.
+
+    Example:
+        >>> set_seed(3)
+        >>> first, second = next_seed(), next_seed()
+        >>> set_seed(3)
+        >>> first == next_seed(), first == second
+        (True, False)
+    """
+    low, high, _, _ = _core.philox(seed(), [_SEEDS << 21, 0, 0, next_stream()])
+    return int(low) | int(high) << 32
 
 
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

@@ -95,12 +95,23 @@ bool runs_a_saved_model(const char* path) {
     session.step(row.data(), now.data());
   }
   const bool same = expect(std::memcmp(now.data(), y.data(), y.size() * sizeof(float)) == 0, "steps equal predict");
+  std::vector<float> ahead(now.size() * 3), next(now.size());  // values fed back, by the library and by hand
+  const std::vector<std::int64_t> histories(streams, steps);
+  model.forecast(x.data(), {histories}, 3, {}, ahead.data());
+  bool fed_back = true;
+  for (std::int64_t h = 0; h < 3; ++h, now = next) {
+    for (std::int64_t s = 0; s < streams; ++s)
+      fed_back &= std::memcmp(ahead.data() + (s * 3 + h) * features, now.data() + s * features,
+                              static_cast<std::size_t>(features) * sizeof(float)) == 0;
+    session.step(now.data(), next.data());
+  }
+  expect(fed_back, "a forecast feeds back");
   const std::int64_t lengths[] = {steps, 2 * steps};
   const latchwork::Ragged ragged{lengths};
   std::vector<float> each(static_cast<std::size_t>(model.output_size(ragged)));
   model.predict(x.data(), ragged, each.data());
   return expect(std::memcmp(each.data(), y.data(), y.size() / streams * sizeof(float)) == 0, "ragged equals padded") &&
-         same;
+         same && fed_back;
 }
 
 template <class F>

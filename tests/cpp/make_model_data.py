@@ -71,6 +71,23 @@ def write(made, name, x):
     _core.write_safetensors(str(FOLDER / f"{name}_data.safetensors").encode(), arrays, {})
 
 
+def write_roll_outs():
+    """What the models above go on with: read from their files. test_rollout.cpp makes the same calls."""
+    plain, numbers = (lw.models.load_model(FOLDER / f"{name}.safetensors") for name in ("model", "tokens"))
+    x = lw.Ragged(np.arange(14, dtype=np.float32).reshape(7, 2) * 3 % 5 / 4 - 0.5, [0, 4, 5, 7])
+    known = np.arange(18, dtype=np.float32).reshape(3, 6, 1) / 8 - 1
+    paths = {"outputs": "gaussian", "paths": 25, "min_scale": 0.125, "seed": 2**63 + 5, "known": known}
+    prompts = [[1, 2, 3], [6], [0, 5]]
+    arrays = {
+        "tokens": numbers.generate(prompts, 30, temperature=1.5, top_p=0.9, seed=7).astype(np.float64),
+        "one_hot": plain.generate([[1], [0, 1, 0]], 40, seed=8).astype(np.float64),
+        "values": plain.forecast(x, 6),
+        "quantiles": plain.forecast(x, 6, quantiles=[0.1, 0.5, 0.75], **paths),
+        "paths": plain.forecast(x, 6, **paths),
+    }
+    _core.write_safetensors(str(FOLDER / "rollout_data.safetensors").encode(), list(arrays.items()), {})
+
+
 if __name__ == "__main__":
     lw.set_seed(1)
     made = model()
@@ -80,3 +97,4 @@ if __name__ == "__main__":
     masked[1], masked[2, :3], masked[3, 3:] = 0, 0, 0
     write(nested(), "nested", masked.astype(np.float32))
     write(tokens(), "tokens", (np.arange(54).reshape(9, 6, 1) * 5 % 11 % 7).astype(np.float32))
+    write_roll_outs()

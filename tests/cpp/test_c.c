@@ -95,6 +95,50 @@ int main(int count, char** arguments) {
   refused(latchwork_model_predict_ragged_f64(model, (const double*)x, lengths, 2, (double*)each), LATCHWORK_INVALID,
           "float");
   free(each);
+
+  /* Values fed back: by single steps, and in one call; then draws, twice the same. */
+  float* ahead = malloc(2 * 4 * outputs * sizeof(float));
+  latchwork_forecast_options forecasting = {LATCHWORK_GAUSSIAN, NULL, 0, 3, 0.5, 7, 1, 1};
+  check(latchwork_model_forecast_f32(model, x, lengths, 2, 4, NULL, NULL, ahead) == LATCHWORK_OK, "forecast");
+  check(latchwork_streams_reset(streams) == LATCHWORK_OK, "reset");
+  for (size_t t = 0; t < 9; ++t) {
+    for (size_t b = 0; b < 2; ++b) {
+      const float* from = t < 5 ? x + (b * 5 + t) * features : ahead + (b * 4 + t - 5) * outputs;
+      memcpy(now + b * features, from, features * sizeof(float));
+    }
+    check(latchwork_streams_step_f32(streams, now, y) == LATCHWORK_OK, "step");
+    for (size_t b = 0; b < 2 && t >= 4 && t < 8; ++b)
+      check(memcmp(y + b * outputs, ahead + (b * 4 + t - 4) * outputs, outputs * sizeof(float)) == 0, "fed back");
+  }
+  float drawn[2][2 * 4 * 3] = {{0}, {1}}, known[2 * 4] = {0};
+  for (int pass = 0; pass < 2; ++pass)
+    check(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, known, drawn[pass]) == LATCHWORK_OK,
+          "paths");
+  check(memcmp(drawn[0], drawn[1], sizeof(drawn[0])) == 0 && drawn[0][0] != drawn[0][1], "the same paths");
+  refused(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, NULL, ahead), LATCHWORK_INVALID, "known");
+  forecasting.outputs = 3;
+  refused(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, known, ahead), LATCHWORK_INVALID,
+          "outputs");
+  forecasting.outputs = LATCHWORK_GAUSSIAN, forecasting.quantile_count = 1;
+  refused(latchwork_model_forecast_f32(model, x, lengths, 2, 4, &forecasting, known, ahead), LATCHWORK_INVALID,
+          "quantiles");
+  refused(latchwork_model_forecast_f32(model, NULL, lengths, 2, 4, NULL, NULL, ahead), LATCHWORK_INVALID, "x");
+  refused(latchwork_model_forecast_f64(model, (const double*)x, lengths, 2, 4, NULL, NULL, (double*)ahead),
+          LATCHWORK_INVALID, "float");
+  free(ahead);
+
+  const int64_t prompts[3] = {0, 1, 1}, prompt_lengths[2] = {2, 1};
+  int64_t tokens[2][12] = {{-1}, {-2}};
+  latchwork_generate_options generating = {1, 0, 1, 0, -1, -1, 1};
+  check(latchwork_model_generate(model, prompts, prompt_lengths, 2, 6, NULL, tokens[0]) == LATCHWORK_OK, "generate");
+  check(latchwork_model_generate(model, prompts, prompt_lengths, 2, 6, &generating, tokens[1]) == LATCHWORK_OK,
+        "generate by options");
+  check(memcmp(tokens[0], tokens[1], sizeof(tokens[0])) == 0, "null stands for the defaults");
+  generating.from_logits = 2;
+  refused(latchwork_model_generate(model, prompts, prompt_lengths, 2, 6, &generating, tokens[1]), LATCHWORK_INVALID,
+          "from_logits");
+  refused(latchwork_model_generate(model, prompts, negative, 2, 6, NULL, tokens[1]), LATCHWORK_INVALID, "prompt");
+  refused(latchwork_model_generate(model, NULL, prompt_lengths, 2, 6, NULL, tokens[1]), LATCHWORK_INVALID, "prompts");
   latchwork_streams_free(streams);
   latchwork_streams_free(NULL);
   latchwork_model_free(model);

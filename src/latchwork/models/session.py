@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from latchwork.models.network import Network
 
 
+def in_memory(model: Sequential, verb: str) -> tuple[dict[str, Any], list[tuple[str, NDArray[Any]]]]:
+    """The model as the core reads it: its description and weights."""
+    model.build()
+    try:
+        return saving.model_fields(model), saving.weights(model)
+    except ValueError as error:
+        raise ValueError(f"{verb}: {error}") from None
+
+
+def as_threads(threads: int | None, verb: str) -> int:
+    """How many share a step; None is all."""
+    return _core.num_threads() if threads is None else as_count(threads, f"{verb}: threads", 1)
+
+
 class Session:
     """`n` streams that a model reads step by step, and the states they carry: what `model.session(n)` returns.
 
@@ -48,14 +62,10 @@ class Session:
 
     def __init__(self, model: Network, n: int, *, threads: int | None = None) -> None:
         streams = as_count(n, "session: n", 1)
-        most = _core.num_threads() if threads is None else as_count(threads, "session: threads", 1)
-        model.build()
-        try:
-            described = saving.model_fields(model)
-        except ValueError as error:
-            raise ValueError(f"session: {error}") from None
+        most = as_threads(threads, "session")
+        described, weights = in_memory(model, "session")
         self._dtype = model.dtype
-        self._core = _core.Session(described, saving.weights(model), streams, most)
+        self._core = _core.Session(described, weights, streams, most)
 
     def step(self, x: ArrayLike, *, copy: bool = False) -> NDArray[Any]:
         """y [n, outputs] after one more step x [n, features] of every stream: the last row `predict` would give.
