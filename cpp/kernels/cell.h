@@ -99,7 +99,7 @@ inline void forward_units(const PointwiseArgs<typename V::Scalar>& a, const Acti
   } else {
     x.intermediate.store(a.intermediate.data + r * a.intermediate.stride + unit);
     for (int s = pass.first_slot; s < pass.first_slot + pass.slot_count; ++s)
-      x.slot[s].store(slots + s * a.slot_stride);
+      store_units(x.slot[s], slots + s * a.slot_stride, n);  // slots may lie side by side
   }
   if (a.saved.data) {
     T* const saved = a.saved.data + r * a.saved.stride + unit;

@@ -110,7 +110,7 @@ void StepPass<T>::apply(int phase, Index b, T* strip, const StepRows<T>& at, Ind
   a.activation = activation_;
   a.recurrent_activation = recurrent_activation_;
   a.slots = {strip, cell_.slots * block.width};
-  a.slot_stride = block.width;
+  a.slot_stride = block.slot_stride;
   a.h_previous = at.h_previous + row;
   a.h_next = at.h_next + row;
   for (int state = 1; state < cell_.states; ++state) {

@@ -9,10 +9,12 @@
 
 namespace latchwork {
 
-// A block is the units of one panel. Pre-activations of a row are laid out [block][slot][width of the block].
+// A block is the units of one panel. Pre-activations of a row are laid out [block][slot][width of the block]; where the
+// last block has few real units and it saves tiles, its slots lie side by side without padding.
 struct Block {
   Index unit, width;  // width: padded units
   Index units;        // real units
+  Index slot_stride;  // from slot to slot: width, or units
 };
 
 // Slots of a phase that the same products fill, in the same order.
@@ -21,12 +23,13 @@ struct Chain {
   int products[kMaxProducts];
 };
 
-// The columns of one product tile: one slot of a block or, in a half-wide block, two slots of one chain.
+// The columns of one product tile, out of the slots of one chain. Those beyond its last slot are written too, before
+// the slots they belong to.
 struct Panel {
-  int slot;
   int chain;  // of the phase
   Index columns;
-  Index in_block;   // offset of its columns within the block's [slot][width]
+  Index in_block;   // offset of its columns within the block's slots
+  Index end;        // of the chain's slots there
   Index weights;    // offset in the forward pack
   Index x_weights;  // length of its x part there: what a hoisted product has done already
 };
@@ -64,6 +67,9 @@ struct Layout {
   }
   // Values of a saved record: what the cell saves, then the states beyond h.
   Index record() const { return (cell->saved + cell->states - 1) * padded_hidden; }
+
+ private:
+  bool packs_dense(const Block& block) const;
 };
 
 // The caller's arrays, canonical: kernel [I, G*H], recurrent_kernel [H, G*H], bias [biases, G*H] or null.
