@@ -147,7 +147,6 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   LATCHWORK_UNROLL
   for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
   for (int v = 0; v < N; ++v) __builtin_prefetch(args.out + r * args.out_stride + v * V::kLanes, 1);
-  if (args.ahead) fetch(*args.ahead);
   const T* a = args.a;
   const T* b = args.b;
   const Index b_stride = args.b_stride;

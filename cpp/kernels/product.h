@@ -65,7 +65,6 @@ struct OuterArgs {
   Index b_stride;
   T* out;  // [rows, out_stride], the caller's own array
   Index out_stride;
-  Ahead* ahead;  // null: nothing
 };
 
 // Copies a matrix into panels. element(k, c) = source[k * k_stride + c * c_stride]; columns beyond `columns` become 0.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latchwork.models.network import Network
 
 
-def in_memory(model: Sequential, verb: str) -> tuple[dict[str, Any], list[tuple[str, NDArray[Any]]]]:
+def in_memory(model: Network, verb: str) -> tuple[dict[str, Any], list[tuple[str, NDArray[Any]]]]:
     """The model as the core reads it: its description and weights."""
     model.build()
     try:
