@@ -28,11 +28,11 @@ class _Drawing(Layer):
     def _declare(self, input_shape: Shape) -> None:
         self.seed = random.seed() if self.seed is None else self.seed  # from now on that of `lw.set_seed` then
 
-    def _draw(self, step: int | None) -> tuple[int, int, int]:
-        """(seed, step, layer)."""
+    def _draw(self, step: int | None) -> tuple[int, int, int, int]:
+        """(seed, step, layer, place of the first sample in the whole batch)."""
         assert self.seed is not None
         # alone, without a model that counts steps, every call draws anew
-        return self.seed, random.next_stream() if step is None else step, self.number % 256
+        return self.seed, random.next_stream() if step is None else step, self.number % 256, self.passing.first
 
 
 class Dropout(_Drawing):
@@ -65,7 +65,7 @@ class Dropout(_Drawing):
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self._checked(x)
-        if not training or self.rate == 0.0:
+        if not training or self.rate == 0.0 or self.passing.still:
             return x, None
         y, kept = _core.dropout(values_of(x), self.rate, *self._draw(step))
         return like(x, y), kept
@@ -109,7 +109,7 @@ class SpatialDropout1D(Dropout):
         values = values_of(x)
         if x is values:
             self.y_shape(values.shape[1:])
-        if not training or self.rate == 0.0:
+        if not training or self.rate == 0.0 or self.passing.still:
             return x, None
         ones = np.ones((len(x), values.shape[-1]), self.dtype)
         _, kept = _core.dropout(ones, self.rate, *self._draw(step))
@@ -148,7 +148,7 @@ class GaussianNoise(_Drawing):
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self._checked(x)
-        if not training or self.stddev == 0.0:
+        if not training or self.stddev == 0.0 or self.passing.still:
             return x, None
         return like(x, _core.gaussian_noise(values_of(x), self.stddev, *self._draw(step))), None
 

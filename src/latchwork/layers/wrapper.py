@@ -48,10 +48,10 @@ class Wrapper(Layer):
         return layer
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """The place in a model, which numbers random masks, is the inner layers' too."""
+        """Its place in a model, which numbers random masks, and what passes are told is the inner layers' too."""
         super().__setattr__(name, value)
-        for layer in self.__dict__.get("inner", ()) if name == "number" else ():
-            layer.number = value
+        for layer in self.__dict__.get("inner", ()) if name in ("number", "passing") else ():
+            setattr(layer, name, value)
 
     def inner_shape(self, x_shape: Shape) -> Shape:
         """The sample shape that the inner layers see of `x_shape`."""

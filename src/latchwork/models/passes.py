@@ -20,6 +20,7 @@ from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled
 from latchwork.models.figures import Figures, NonFiniteError, SeveralFigures, suspects
 from latchwork.models.forms import Form
+from latchwork.models.gradients import Beyond
 from latchwork.progress import Progress
 from latchwork.ragged import Ragged
 
@@ -64,7 +65,8 @@ class Passes:
         """The output, its mask or None, and contexts."""
         raise NotImplementedError
 
-    def _backward(self, contexts: list[Any], dy: Any) -> None:
+    def _backward(self, contexts: list[Any], dy: Any, beyond: Beyond | None = None) -> None:
+        """Add the gradients of the parameters to the arena, and note in `beyond` what it asks for."""
         raise NotImplementedError
 
     def _largest_stages(self, x: Rows, batch_size: int) -> list[Stage]:
@@ -98,7 +100,7 @@ class Passes:
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()
-        compiled.optimizer.apply(arena.params, arena.grads, ranges)
+        compiled.optimizer.update(arena.params, arena.grads, ranges)
         self._carried.commit()
         return seen
 

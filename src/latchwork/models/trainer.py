@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from latchwork import optimizers, random
 from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
-from latchwork.floats import usual_floats
-from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import refuse
 from latchwork.memory import as_memory
-from latchwork.models.batches import Batches, Rows, split_rows
+from latchwork.models.batches import Batches, split_rows
+from latchwork.models.checked import BATCH_SIZE
 from latchwork.models.compiled import Compiled
-from latchwork.models.diagnosis import where_it_began
-from latchwork.models.explaining import Explaining
-from latchwork.models.figures import NonFiniteError, reported
+from latchwork.models.figures import reported
 from latchwork.models.fit import Fit, Validation
 from latchwork.models.heads import heads_of
 from latchwork.models.memory import memory_plan
-from latchwork.models.targets import Asked, class_weighted
-from latchwork.models.use import Use, alone, shared
+from latchwork.models.own_loops import OwnLoops
+from latchwork.models.use import alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 
-BATCH_SIZE = 32  # Keras' default, for training
-# For what no figure depends on; 32 rows at a time were 25 % slower over 4096 x 32 steps of LSTM(50).
-ROWS_AT_ONCE = 256
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 
 
-class Trainer(Explaining):
+class Trainer(OwnLoops):
     """Training for a model that has `layers` and knows what `Passes` asks of it.
 
     Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
@@ -42,8 +34,6 @@ class Trainer(Explaining):
 
     def __init__(self) -> None:
         super().__init__()
-        self._use = Use()
-        self._building = threading.Lock()  # of threads that predict with a new model at once
         self.stop_training = False
         self.history: History | None = None  # of the last `fit`, also of one that was interrupted
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
@@ -285,76 +275,3 @@ class Trainer(Explaining):
         hooks.call("on_predict_end")
         progress.end(batches, {})
         return y
-
-    @alone
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        *,
-        return_dict: bool = False,
-        **others: Any,
-    ) -> Any:
-        """One step of the optimizer on all of x and y. Returns the loss before it (and metrics) like `evaluate`.
-
-        Args:
-            x, y, sample_weight, class_weight: As in `fit`.
-            return_dict: Figures by name.
-
-        Raises:
-            ValueError: As `fit`.
-            FloatingPointError: A loss or gradient is NaN or infinite; the weights are unchanged.
-        """
-        refuse("train_on_batch", others, {}, ("x", "y", "sample_weight", "class_weight", "return_dict"))
-        compiled = self._compiled_with_loss("train_on_batch")
-        x, y = self._pair(x, y, "train_on_batch", sample_weight)
-        if class_weight is not None:
-            y = self._class_weighted(y, class_weight)
-        figures = compiled.figures()
-        arena = self._built(x)
-        ranges = compiled.begin(arena)
-        step = partial(self._step, x, y, ranges, check=True)
-        try:
-            figures.add(*step())
-        except NonFiniteError as found:
-            began = where_it_began(self.layers, arena, step)
-            raise FloatingPointError(f"{found}{began}; the weights are unchanged") from None
-        return reported(figures.result(), return_dict)
-
-    # ---- checks -------------------------------------------------------------------------------------------------
-
-    def _compiled_with_loss(self, verb: str) -> Compiled:
-        if self._compiled is None or self._compiled.loss is None:
-            raise ValueError(f"{verb} needs a loss: call compile(optimizer=..., loss=...) first")
-        return self._compiled
-
-    @usual_floats
-    def _pair(self, x: Any, y: Any, verb: str, sample_weight: Any = None) -> tuple[Rows, Rows]:
-        """x and y, with weights if there are any, checked and cast; the model is not built yet."""
-        if x is None or y is None:
-            raise ValueError(f"{verb}: {'x' if x is None else 'y'} must be given")
-        assert self._compiled is not None
-        rows, forms = self._read(x)
-        if len(rows) == 0:
-            raise ValueError(f"{verb}: x must hold at least one sample, got none")
-        asked = Asked(self._compiled.heads, self.output_names, forms, len(rows), self.dtype)
-        return rows, asked.targets(y, sample_weight)
-
-    def _class_weighted(self, y: Rows, class_weight: Any) -> Rows:
-        assert self._compiled is not None
-        return class_weighted(self._compiled.heads, y, class_weight, self.dtype)
-
-    def _built(self, x: Rows) -> Arena:
-        """The model's parameters, created now if these are its first rows."""
-        with self._building:
-            if self._arena is None:
-                self.build(self._sample_shape(x))
-        assert self._arena is not None
-        return self._arena
-
-    def _rows_at_once(self, given: Any, name: str) -> int:
-        """How many rows a pass without training runs at once; what stateful layers carry depends on it."""
-        default = BATCH_SIZE if any(layer.stateful for layer in self.layers) else ROWS_AT_ONCE
-        return as_count(default if given is None else given, name, 1)
