@@ -41,7 +41,8 @@ class Passing(NamedTuple):
     """What a model tells its layers of the passes to come, beside the arguments of `forward`."""
 
     still: bool = False  # backward through inference: keep what backward needs, but draw nothing, move no average
-    first: int = 0  # the place of the first sample in the whole batch, of which this is a part
+    first: int = 0  # samples of the whole batch before the first of this part of it
+    first_step: int = 0  # and their steps, of a Ragged
 
 
 class Layer(Explainable):
@@ -88,6 +89,8 @@ class Layer(Explainable):
     supports_masking: ClassVar[bool] = False  # a mask of x is a mask of y; Keras' name
     many_inputs: ClassVar[bool] = False  # x is a list of arrays, as are masks and dx; y_shape takes a list of shapes
     fixes_steps: bool = False  # y's features depend on the number of steps: a model then keeps it
+    # y at a step depends on x at that step alone, and on states that `advance` carries: sequences may be cut
+    by_step: bool = False
     passing: Passing = Passing()
     y_count: int = 1  # arrays a call returns before the states
     stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential

@@ -28,6 +28,8 @@ def _as_number(value: Any, name: str, owner: str, most: float = np.inf) -> float
 class _Normalizing(Layer):
     """What the three share: the last axis, and vectors with a number for each of its features."""
 
+    by_step = True
+
     supports_masking = True
     axis: int
 

@@ -99,6 +99,8 @@ class TimeDistributed(Wrapper):
     ((2, 3, 5), (2, 3, 5))
     """
 
+    by_step = True
+
     takes_mask = supports_masking = True
 
     def __init__(self, layer: Layer, **common: Any) -> None:
@@ -152,6 +154,9 @@ class TimeDistributed(Wrapper):
         if not self.built:
             self.build((None, *self.any_steps(sample)))
         rows = values_of(x) if ragged else x.reshape(math.prod(shape[:2]), *shape[2:])
+        if self.passing.first:  # a row of the layer is a step
+            before = self.passing.first_step if ragged else self.passing.first * shape[1]
+            self.layer.passing = self.passing._replace(first=before)
         given: dict[str, Any] = {}
         if mask is not None and self.layer.takes_mask and np.ndim(mask) > 2:
             given["mask"] = np.asarray(mask).reshape(len(rows), *np.shape(mask)[2:])

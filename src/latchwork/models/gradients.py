@@ -39,8 +39,8 @@ class Gradients(Mapping[str, NDArray[Any]], Steerable):
     """What `model.value_and_grad` returns: the gradient of each trainable variable by its name ("lstm/kernel").
 
     The arrays are views of `flat`, a copy that later steps leave alone: change them in place before
-    `optimizer.apply(grads)` to clip or scale in your own way. A `model` makes them: of the variables in its `arena`, from
-    `flat`, with what it was asked for `beyond` them.
+    `optimizer.apply(grads)` to clip or scale in your own way. A `model` makes them, of the
+    variables in its `arena`, from `flat`, with what it was asked for `beyond` them.
 
     Attributes:
         flat: [P], of the model's dtype: all variables in file order, those that are not trained too.

@@ -17,6 +17,7 @@ from latchwork.layers.dense import like, values_of
 from latchwork.layers.explain import Asked
 from latchwork.layers.explanation import Explanation
 from latchwork.layers.input import Input
+from latchwork.layers.sequence import SequenceLayer
 from latchwork.layers.symbol import Symbol
 from latchwork.models.batches import Rows, Several
 from latchwork.models.estimate import Estimate
@@ -231,6 +232,10 @@ class Model(Network):
         if beyond is not None and beyond.with_inputs:
             of_inputs = gradients[: len(graph.inputs)]
             beyond.inputs = of_inputs if len(of_inputs) > 1 else of_inputs[0]
+
+    def _given_states(self) -> list[Layer]:
+        nodes = (node for node in self._graph.nodes if isinstance(node.layer, SequenceLayer))
+        return [node.layer for node in nodes if node.states or node.shared]
 
     def _state_key(self, node: Node) -> str:
         """The layer's name; of one that is called several times with the number of the call behind it: "lstm/1"."""
