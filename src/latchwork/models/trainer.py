@@ -142,8 +142,8 @@ class Trainer(Feeding):
             sample_weight: [N]: the loss is the sum of weighted elements over their number, as in Keras. [N, T] for an
                 output of sequences, a Ragged for a Ragged one. Of several outputs one for all, a list (None: no
                 weights) or a dict by output name. Metrics do not depend on weights.
-            steps_per_epoch: Batches of an epoch; None: all there are, once. The next epoch goes on where this one ended,
-                and the data begin anew when they end.
+            steps_per_epoch: Batches of an epoch; None: all there are, once. The next epoch goes on where this one
+                ended, and the data begin anew when they end.
             validation_steps: Validate on the first so many batches only (of 32, if validation_batch_size is None).
             validation_batch_size: Bounds memory; without validation_steps no figure depends on it.
             validation_freq: Validate after every so many epochs, or a list of epochs, counted from 1.
@@ -151,11 +151,11 @@ class Trainer(Feeding):
                 `accumulate` times as large in the memory of one: the same means, random masks and noise, for the
                 gradient of the mean over all its elements. Weights differ from those by rounding, as sums of products
                 are cut elsewhere; batch normalization sees each part alone. Hooks and `steps` count steps.
-            tbptt: Cut the sequences of each batch into chunks of so many steps, each with a step of the optimizer: states
-                go on from chunk to chunk, gradients do not (truncated back-propagation through time, R. J. Williams,
-                J. Peng, 1990). It is the loop of `train_on_batch` on the chunks of a stateful model, to the bit. Every
-                layer must go step by step, every output with a loss must be a sequence. Ragged sequences end where they
-                end. None: whole sequences.
+            tbptt: Cut the sequences of each batch into chunks of so many steps, each with a step of the optimizer:
+                states go on from chunk to chunk, gradients do not (truncated back-propagation through time,
+                R. J. Williams, J. Peng, 1990). It is the loop of `train_on_batch` on the chunks of a stateful model, to
+                the bit. Every layer must go step by step, every output with a loss must be a sequence. Ragged sequences
+                end where they end. None: whole sequences.
             on_nonfinite: What a loss or gradient that is NaN or infinite does: "raise" ends with FloatingPointError,
                 "stop" ends training, "skip" leaves the batch out, "ignore" goes on; in the first three the weights stay
                 those before the batch.
