@@ -156,6 +156,31 @@ def test_evaluate_and_predict():
         sequences.predict(lambda: iter([X[:2], X[:2, :3]]))
 
 
+def test_chunks_of_batches():
+    """tbptt of batches of their own lengths; what is no sequence is told by its batch."""
+
+    def feed(targets=slice(None)):
+        for steps, rows in zip((5, 3, 4, 1, 2), BATCHES, strict=True):
+            yield X[rows, :steps], (X[rows, :steps, :2] if targets == slice(None) else Y[rows])
+
+    def made(stateful):
+        lw.set_seed(4)
+        model = Sequential([LSTM(2, return_sequences=True, stateful=stateful, input_shape=(None, F))])
+        model.compile("adam", loss="mse")
+        return model
+
+    model, by_hand = made(False), made(True)
+    model.fit(feed, tbptt=2, verbose=0)
+    for x, y in feed():
+        for t in range(0, x.shape[1], 2):
+            by_hand.train_on_batch(x[:, t : t + 2], y[:, t : t + 2])
+        by_hand.reset_states()
+    assert same(model.get_weights(), by_hand.get_weights())
+    last = built()
+    with pytest.raises(ValueError, match="x: batch 1: tbptt: output 'dense' must be a sequence"):
+        last.fit(lambda: feed(0), tbptt=2, verbose=0)
+
+
 def test_validation():
     model, plain = built(), built()
     options = {"epochs": 4, "verbose": 0}
