@@ -181,6 +181,19 @@ def test_chunks_of_batches():
         last.fit(lambda: feed(0), tbptt=2, verbose=0)
 
 
+def test_lists_of_numbers_are_arrays():
+    model = Sequential([Dense(1, input_shape=(3,))])
+    model.compile(loss="mse")
+    x = [(1.0, 2.0, 3.0), (4.0, 5.0, 6.0)]
+    assert np.array_equal(model.predict(x), model.predict(np.array(x)))
+    assert model.evaluate(x, [0.0, 1.0], verbose=0) == model.evaluate(np.array(x), np.array([0.0, 1.0]), verbose=0)
+    many = Model([a := Input((3,)), b := Input((3,))], Dense(1)(Concatenate()([a, b])))
+    many.compile(loss="mse")
+    batch = [np.ones((2, 3)), np.ones((2, 3))]
+    many.fit([(batch, np.ones(2)), (batch, np.ones(2))], verbose=0)
+    assert many.optimizer.iterations == 2
+
+
 def test_validation():
     model, plain = built(), built()
     options = {"epochs": 4, "verbose": 0}

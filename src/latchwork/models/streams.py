@@ -17,9 +17,17 @@ def is_stream(x: Any) -> bool:
     """Whether x makes batches: an iterable or a function, not an array, a dict of arrays or a list of them."""
     if x is None or isinstance(x, (np.ndarray, Ragged, Mapping, str, bytes)) or hasattr(x, "__array__"):
         return False
-    if isinstance(x, (list, tuple)):  # a list of arrays means several inputs
-        return bool(x) and isinstance(x, list) and all(isinstance(each, tuple) and len(each) in (2, 3) for each in x)
+    if isinstance(x, (list, tuple)):  # a list of arrays means several inputs, one of tuples of numbers is an array
+        return isinstance(x, list) and bool(x) and all(_is_batch(each) for each in x)
     return callable(x) or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def _is_batch(item: Any) -> bool:
+    """Whether an entry of a list is (x, y) or (x, y, sample_weight)."""
+    if not isinstance(item, tuple) or len(item) not in (2, 3):
+        return False
+    x = item[0][0] if isinstance(item[0], (list, tuple)) and item[0] else item[0]
+    return isinstance(x, (Ragged, Mapping)) or (hasattr(x, "__array__") and not isinstance(x, np.generic))
 
 
 def training_parts(item: Any) -> tuple[Any, Any, Any]:
