@@ -91,7 +91,6 @@ class InLatchwork:
 
     def __init__(self, model: lw.models.Sequential) -> None:
         self.model = model
-        model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 
     def step(self, batch: Batch) -> None:
         self.model.train_on_batch(*batch)

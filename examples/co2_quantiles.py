@@ -31,7 +31,9 @@ def sequences(series):
 
 
 def build():
-    return Sequential([Input((None, 3)), GRU(32, return_sequences=True), Dense(len(LEVELS))])
+    model = Sequential([Input((None, 3)), GRU(32, return_sequences=True), Dense(len(LEVELS))])
+    model.compile(loss=lw.losses.Quantile(LEVELS), optimizer=lw.optimizers.Adam(0.01))
+    return model
 
 
 def rmse(errors):
@@ -43,7 +45,6 @@ def main(epochs=60):
     series, scaler, split = load()
     middle = (split + len(series)) // 2
     model = build()
-    model.compile(loss=lw.losses.Quantile(LEVELS), optimizer=lw.optimizers.Adam(0.01))
     stop = EarlyStopping(patience=15, restore_best_weights=True)
     later = sequences(series[split - LENGTH : middle])
     model.fit(

@@ -31,8 +31,8 @@ def recordings(count, rng):
     return x[..., None], labels
 
 
-def build():
-    return Sequential(
+def build(loss="binary_crossentropy"):
+    model = Sequential(
         [
             Input((None, 1)),
             GRU(32, return_sequences=True),
@@ -40,6 +40,8 @@ def build():
             Dense(len(EVENTS), activation="sigmoid"),
         ]
     )
+    model.compile(loss=loss, optimizer=lw.optimizers.Adam(0.005))
+    return model
 
 
 def report(name, model, x, y):
@@ -58,7 +60,7 @@ def report(name, model, x, y):
     return f1.result()
 
 
-def main(epochs=20, count=4000):
+def main(epochs=40, count=4000):
     rng = np.random.default_rng(0)
     x, y = recordings(count, rng)
     x_test, y_test = recordings(2000, rng)
@@ -75,8 +77,7 @@ def main(epochs=20, count=4000):
     scores = {}
     for name, (loss, weight) in ways.items():
         lw.set_seed(0)
-        model = build()
-        model.compile(loss=loss, optimizer=lw.optimizers.Adam(0.005))
+        model = build(loss)
         model.fit(x, y, epochs=epochs, sample_weight=weight, verbose=2)
         scores[name] = report(name, model, x_test, y_test)
     return scores

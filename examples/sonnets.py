@@ -31,7 +31,7 @@ def in_pieces(tokens, streams):
 
 
 def build(letters, units=128):
-    return Sequential(
+    model = Sequential(
         [
             Input((None,)),
             Embedding(letters, 32),
@@ -39,6 +39,8 @@ def build(letters, units=128):
             Dense(letters, activation="softmax"),
         ]
     )
+    model.compile(loss="sparse_categorical_crossentropy", optimizer=lw.optimizers.Adam(0.005, clipnorm=1.0))
+    return model
 
 
 def main(epochs=30, letters=None, units=128):
@@ -49,7 +51,6 @@ def main(epochs=30, letters=None, units=128):
     later = in_pieces(alphabet.encode(held_out), 1)
 
     model = build(len(alphabet), units)
-    model.compile(loss="sparse_categorical_crossentropy", optimizer=lw.optimizers.Adam(0.005, clipnorm=1.0))
     for epoch in range(epochs):
         model.reset_states()  # every epoch begins at the beginning of the streams
         loss = model.fit(x, y, batch_size=STREAMS, shuffle=False, verbose=0).history["loss"][0]

@@ -34,7 +34,9 @@ def read(path):
 
 def build(units=100, dtype="float32"):
     layers = [Input((None, CHANNELS)), Bidirectional(LSTM(units)), Dense(SPEAKERS, activation="softmax")]
-    return Sequential(layers, dtype=dtype)
+    model = Sequential(layers, dtype=dtype)
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+    return model
 
 
 def main(epochs=60, seed=0, folder=None):
@@ -45,7 +47,6 @@ def main(epochs=60, seed=0, folder=None):
     print(f"{len(x)} sequences to learn from, of {x.lengths.min()} to {x.lengths.max()} steps; {len(x_test)} to test")
 
     model = build()
-    model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
     model.fit(x, y, batch_size=27, epochs=epochs, verbose=2)
     _, accuracy = model.evaluate(x_test, y_test)
     print(f"test accuracy: {accuracy:.3f}")
