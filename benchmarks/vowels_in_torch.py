@@ -28,14 +28,14 @@ Batch = tuple[lw.Ragged, np.ndarray]
 
 
 class Net(torch.nn.Module):
-    """What `vowels.build` makes, with the weights that it has."""
+    """Bidirectional(LSTM) and Dense with latchwork's weights: what `vowels.build` makes."""
 
     def __init__(self, weights: list[np.ndarray]) -> None:
         super().__init__()
         *directions, dense, dense_bias = weights
         units = len(dense) // 2
-        self.lstm = torch.nn.LSTM(vowels.CHANNELS, units, bidirectional=True)
-        self.dense = torch.nn.Linear(2 * units, vowels.SPEAKERS)
+        self.lstm = torch.nn.LSTM(len(directions[0]), units, bidirectional=True)
+        self.dense = torch.nn.Linear(2 * units, len(dense_bias))
         values = []
         for kernel, recurrent_kernel, bias in (directions[:3], directions[3:]):  # the gates of both are i, f, g, o
             values += [kernel.T, recurrent_kernel.T, bias, np.zeros_like(bias)]
@@ -61,13 +61,18 @@ class Net(torch.nn.Module):
         return [array.T for array in (*recurrent, by_name["dense.weight"], by_name["dense.bias"])]
 
 
+def keras_epsilon(adam: torch.optim.Adam, step: int) -> None:
+    """Keras adds epsilon to the root of the second moment before that is corrected, torch after."""
+    adam.param_groups[0]["eps"] = 1e-7 / (1 - 0.999**step) ** 0.5
+
+
 class InTorch:
-    """The training loop by hand, with the fused Adam and Keras' epsilon, which no bias correction divides."""
+    """The training loop by hand, with the fused Adam."""
 
     def __init__(self, weights: list[np.ndarray]) -> None:
         self.net, self.loss = Net(weights), torch.nn.CrossEntropyLoss()
         learning = [p for p in self.net.parameters() if p.requires_grad]
-        self.optimizer, self.steps = torch.optim.Adam(learning, fused=True), 0
+        self.optimizer, self.steps = torch.optim.Adam(learning, lr=0.001, fused=True), 0
 
     def read(self, batch: Batch) -> tuple[PackedSequence, torch.Tensor]:
         x, y = batch
@@ -77,7 +82,7 @@ class InTorch:
         self.optimizer.zero_grad(set_to_none=True)
         self.loss(self.net(batch[0]), batch[1]).backward()
         self.steps += 1
-        self.optimizer.param_groups[0]["eps"] = 1e-7 / (1 - 0.999**self.steps) ** 0.5
+        keras_epsilon(self.optimizer, self.steps)
         self.optimizer.step()
 
     def accuracy(self, data: Batch) -> float:

@@ -1,7 +1,7 @@
 """Read dates as people write them, "Tuesday, 3 March 1998" or "3/3/98", and write them as 1998-03-03.
 
-An encoder reads the letters and hands its states to a decoder, which writes one letter after the other and reads what it
-has written. In training it reads the right letters so far (teacher forcing).
+An encoder reads the letters and hands its states to a decoder, which writes one letter after the other and reads what
+it has written. In training it reads the right letters so far (teacher forcing).
 """
 
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ def dates(count, rng):
     """Letters [N, 27], 0 behind the last, and what to write: [N, 10]."""
     days = [date(1970, 1, 1) + timedelta(days=int(n)) for n in rng.integers(0, 60 * 365, count)]
     forms = [FORMS[k] for k in rng.integers(0, len(FORMS), count)]
-    texts = [day.strftime(form.format(d=day.day, m=day.month)) for day, form in zip(days, forms)]
+    texts = [day.strftime(form.format(d=day.day, m=day.month)) for day, form in zip(days, forms, strict=True)]
     letters = lw.data.pad_sequences([READ.encode(text) + 1 for text in texts], maxlen=27, padding="post")
     return texts, letters, np.stack([WRITE.encode(day.isoformat()) for day in days])
 
@@ -61,7 +61,7 @@ def main(epochs=10, count=8000, units=128):
 
     said = write(model, x_test)
     right = float(np.mean((said == y_test).all(axis=1)))
-    for text, letters in zip(texts[:8], said):
+    for text, letters in zip(texts[:8], said[:8], strict=True):
         print(f"{text:<27} {WRITE.decode(letters)}")
     print(f"right in every letter: {right:.1%} of dates not seen")
     return right

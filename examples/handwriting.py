@@ -46,7 +46,7 @@ def numbers(count, rng):
     """Numbers of one to five digits: what the pen did, a Ragged of [T, 2], and labels [N, 5], -1 behind the last."""
     digits = [rng.integers(0, 10, rng.integers(1, 6)) for _ in range(count)]
     labels = np.full((count, 5), -1)
-    for row, number in zip(labels, digits):
+    for row, number in zip(labels, digits, strict=True):
         row[: len(number)] = number + 1
     return lw.Ragged.from_list([draw(number, rng) for number in digits]), labels
 
@@ -70,7 +70,7 @@ def distance(a, b):
 def error_rate(model, x, labels):
     """Wrong labels a label."""
     read = lw.losses.ctc_decode(model.predict(x), blank=BLANK)
-    wrong = sum(distance(list(said[:, 0]), list(row[row > 0])) for said, row in zip(read, labels))
+    wrong = sum(distance(list(said[:, 0]), list(row[row > 0])) for said, row in zip(read, labels, strict=True))
     return wrong / np.count_nonzero(labels > 0)
 
 
@@ -86,8 +86,10 @@ def main(epochs=12, count=2000):
         loss = model.fit(x, y, epochs=epoch + 1, initial_epoch=epoch, verbose=0).history["loss"][0]
         rate = error_rate(model, x_test, y_test)
         print(f"epoch {epoch + 1:2d}   loss {loss:6.3f}   label error rate {rate:.3f}")
-    for said, row in zip(lw.losses.ctc_decode(model.predict(x_test), blank=BLANK), y_test[:5]):
-        print("written", "".join(str(d - 1) for d in row if d > 0), " read", "".join(str(d - 1) for d in said[:, 0]))
+    read = lw.losses.ctc_decode(model.predict(x_test), blank=BLANK)
+    for i in range(5):
+        wanted, said = ("".join(str(d - 1) for d in labels if d > 0) for labels in (y_test[i], read[i][:, 0]))
+        print(f"written {wanted:<5} read {said}")
     return rate
 
 

@@ -1,7 +1,7 @@
 """Two inputs, two questions: a pump's vibration and its data sheet say what is wrong, and how long it will last.
 
-The pumps are made up. A sound one hums at the shaft's speed, an unbalanced one at twice that, one with a worn bearing at
-three times; the speed stands in the data sheet. Wear is heard as loudness, but a larger pump is louder anyway.
+The pumps are made up. A sound one hums at the shaft's speed, an unbalanced one at twice that, one with a worn bearing
+at three times; the speed stands in the data sheet. Wear is heard as loudness, but a larger pump is louder anyway.
 """
 
 import numpy as np
@@ -20,7 +20,8 @@ def pumps(count, rng):
     size, speed = rng.uniform(0.5, 2, (count, 1)), rng.uniform(0.4, 0.9, (count, 1))
     phase = rng.uniform(0, 2 * np.pi, (count, 1))
     loudness = size * (0.5 + wear)
-    vibration = loudness * np.sin(phase + (1 + fault[:, None]) * speed * np.arange(STEPS)) + rng.normal(scale=0.3, size=(count, STEPS))
+    hum = np.sin(phase + (1 + fault[:, None]) * speed * np.arange(STEPS))
+    vibration = loudness * hum + rng.normal(scale=0.3, size=(count, STEPS))
     life = 10 * (1 - wear) / np.where(fault == 0, 1, 2)[:, None]
     return {"vibration": vibration[..., None], "sheet": np.hstack([size, speed])}, {"fault": fault, "life": life}
 

@@ -1,7 +1,8 @@
 """Which events are in a recording? Several at once, or none; the rarest in one of forty.
 
-A network that never says "yes" is right in 90 of 100 cases, so accuracy tells nothing: look at precision (how often a "yes"
-is right), recall (how many of the events are found) and the area below the curve of both, which needs no threshold.
+A network that never says "yes" is right in 90 of 100 cases, so accuracy tells nothing: look at precision (how often a
+"yes" is right), recall (how many of the events are found) and the area below the curve of both, which needs no
+threshold.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ def recordings(count, rng):
     """Noise [N, 80, 1] with events in it, and which: [N, 4] of 0 and 1."""
     labels = (rng.uniform(size=(count, 4)) < list(EVENTS.values())).astype(float)
     x = rng.normal(size=(count, STEPS))
-    for row, (spike, step, burst, silence) in zip(x, labels):
+    for row, (spike, step, burst, silence) in zip(x, labels, strict=True):
         start, time = rng.integers(5, 60), np.arange(STEPS)
         if silence:
             row[start : start + 12] *= 0.2
@@ -49,11 +50,15 @@ def report(name, model, x, y):
     chance = model.predict(x)
     print(name)
     for k, event in enumerate(EVENTS):
-        metrics = (lw.metrics.Precision(), lw.metrics.Recall(), lw.metrics.AUC(curve="PR"))
-        for metric in metrics:
+        metrics = {
+            "precision": lw.metrics.Precision(),
+            "recall": lw.metrics.Recall(),
+            "area": lw.metrics.AUC(curve="PR"),
+        }
+        for metric in metrics.values():
             metric.update(y[:, k : k + 1], chance[:, k : k + 1])
-        precision, recall, area = (metric.result() for metric in metrics)
-        print(f"  {event:<8} in {y[:, k].mean():5.1%}   precision {precision:.2f}   recall {recall:.2f}   area {area:.2f}")
+        found = "".join(f"   {what} {metric.result():.2f}" for what, metric in metrics.items())
+        print(f"  {event:<8} in {y[:, k].mean():5.1%}{found}")
     f1 = lw.metrics.F1Score(average="macro", threshold=0.5)
     f1.update(y, chance)
     print(f"  F1, mean of the four: {f1.result():.3f}")
