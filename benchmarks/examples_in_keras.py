@@ -1,9 +1,6 @@
 """The examples beside Keras: the same recipe, data, order of batches and initial weights, in one run.
 
-    KERAS_BACKEND=jax python benchmarks/examples_in_keras.py co2_quantiles pump rare_events dates
-    KERAS_BACKEND=tensorflow python benchmarks/examples_in_keras.py sonnets
-
-On JAX, `train_on_batch` of Keras 3.15 does not carry states from batch to batch; on TensorFlow it does.
+    KERAS_BACKEND=jax python benchmarks/examples_in_keras.py
 
 Each example's own `build` makes both models: for Keras it runs with Keras' names in place of latchwork's. What Keras
 has learnt is scored by the same function, in a latchwork model with Keras' weights.
@@ -30,7 +27,6 @@ import co2_quantiles
 import dates
 import pump
 import rare_events
-import sonnets
 
 
 def quantile_loss(levels: list[float]) -> Callable[[Any, Any], Any]:
@@ -46,12 +42,10 @@ def quantile_loss(levels: list[float]) -> Callable[[Any, Any], Any]:
 NAMES = SimpleNamespace(optimizers=keras.optimizers, losses=SimpleNamespace(Quantile=quantile_loss))
 
 
-def in_keras(build: FunctionType, batch: int | None = None) -> Callable[..., Any]:
-    """The same function with Keras' names; stateful layers of Keras need to know the size of a batch."""
+def in_keras(build: FunctionType) -> Callable[..., Any]:
+    """The same function with Keras' names."""
     theirs: dict[str, Any] = {"Sequential": keras.Sequential, "Model": keras.Model, "lw": NAMES}
     theirs |= {name: getattr(keras.layers, name) for name in build.__globals__ if hasattr(keras.layers, name)}
-    if batch is not None:
-        theirs["Input"] = lambda shape: keras.Input(batch_shape=(batch, *shape))
     return FunctionType(build.__code__, build.__globals__ | theirs, argdefs=build.__defaults__)
 
 
@@ -68,24 +62,22 @@ class Task:
     epochs: int
     batch: int
     score: Callable[[Any], list[float]]
-    shuffle: bool = True
     digits: int = 3
 
     def batches(self, seed: int, epoch: int) -> Iterator[tuple[Any, Any]]:
         samples = len(self.y[0])
-        order = lw.data.permutation(samples, seed=seed, epoch=epoch) if self.shuffle else np.arange(samples)
+        order = lw.data.permutation(samples, seed=seed, epoch=epoch)
         for chosen in np.split(order, range(self.batch, samples, self.batch)):
             x, y = [a[chosen] for a in self.x], [a[chosen] for a in self.y]
             yield (x if len(x) > 1 else x[0]), (y if len(y) > 1 else y[0])
 
 
-def trained(model: Any, task: Task, seed: int, between: Callable[[], None]) -> float:
+def trained(model: Any, task: Task, seed: int) -> float:
     """Trains; seconds without the first epoch, in which Keras compiles."""
     start = time.perf_counter()
     for epoch in range(task.epochs):
         if epoch == 1:
             start = time.perf_counter()
-        between()
         for x, y in task.batches(seed, epoch):
             model.train_on_batch(x, y)
     return time.perf_counter() - start
@@ -107,13 +99,8 @@ def run(task: Task, seed: int) -> tuple[list[float], list[float], float, float]:
     for mine, keras_layer in pairs(ours, theirs):
         keras_layer.set_weights(mine.get_weights())
 
-    def reset() -> None:
-        for layer in theirs.layers:
-            if getattr(layer, "stateful", False):
-                layer.reset_states()
-
-    first = trained(ours, task, seed, ours.reset_states)
-    second = trained(theirs, task, seed, reset)
+    first = trained(ours, task, seed)
+    second = trained(theirs, task, seed)
     scores = task.score(ours)
     for mine, keras_layer in pairs(ours, theirs):
         mine.set_weights([np.asarray(w) for w in keras_layer.get_weights()])
@@ -129,24 +116,6 @@ def co2() -> Task:
         "co2_quantiles", "quantile loss of the years after", build, in_keras(build), [x], [y], 20, 16,
         lambda model: [model.evaluate(*later)],
         digits=4,
-    )  # fmt: skip
-
-
-def letters() -> Task:
-    text, held_out = sonnets.load()
-    alphabet = lw.data.CharacterVocabulary(text + held_out)
-    x, y = sonnets.in_pieces(alphabet.encode(text), sonnets.STREAMS)
-    later = sonnets.in_pieces(alphabet.encode(held_out), 1)
-
-    def score(model: Any) -> list[float]:
-        model.reset_states()
-        return [float(np.exp(model.evaluate(*later, batch_size=1)))]
-
-    build = sonnets.build
-    return Task(
-        "sonnets", "perplexity of lines not seen", lambda: build(len(alphabet)),
-        lambda: in_keras(build, sonnets.STREAMS)(len(alphabet)), [x], [y], 20, sonnets.STREAMS, score,
-        shuffle=False, digits=2,
     )  # fmt: skip
 
 
@@ -198,7 +167,7 @@ def written_dates() -> Task:
     )
 
 
-TASKS = {"co2_quantiles": co2, "sonnets": letters, "pump": pumps, "rare_events": events, "dates": written_dates}
+TASKS = {"co2_quantiles": co2, "pump": pumps, "rare_events": events, "dates": written_dates}
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def load(letters=None):
 
 
 def in_pieces(tokens, streams):
-    """Tokens and those that follow, [pieces * streams, PIECE]: row i of a batch goes on where row i of the last ended."""
+    """Tokens and those that follow, [pieces * streams, PIECE]: row i of a batch goes on where it ended in the last."""
     pieces = (len(tokens) - 1) // (streams * PIECE)
     kept = pieces * streams * PIECE
     x, y = (part.reshape(streams, pieces, PIECE).swapaxes(0, 1) for part in (tokens[:kept], tokens[1 : kept + 1]))
