@@ -1,4 +1,4 @@
-// A loaded model's insides: its layers in a row.
+// A loaded model's insides: layers, and the order of their calls.
 #pragma once
 
 #include <string>
@@ -12,9 +12,20 @@ namespace latchwork {
 template <class T>
 using Layers = std::vector<LayerPointer<T>>;
 
+// One call of a layer. Slots number the arrays of a pass: inputs first, then what each node makes.
+struct Node {
+  std::size_t layer;
+  std::vector<std::size_t> x, states;  // slots it reads ...
+  std::size_t y, count;                // ... and those it fills: the first, and how many
+};
+
 struct ModelGraph {
   std::string name;
-  Shape input;
+  std::vector<ModelInput> inputs;
+  std::vector<Node> nodes;
+  std::vector<std::size_t> outputs;  // slots
+  std::vector<std::string> output_names;
+  std::vector<std::size_t> last;  // of each slot, the last node that reads it; if none does, the number of nodes
   std::variant<Layers<float>, Layers<double>> layers;
 
   template <class T>
@@ -22,7 +33,24 @@ struct ModelGraph {
     if (const auto* const found = std::get_if<Layers<T>>(&layers)) return *found;
     throw Error("x and y must be " + std::string(sizeof(T) == 8 ? "float" : "double") + ", the model's type");
   }
+  // Throws Error unless there is one input.
+  const Shape& input() const;
+  void require_one_output() const;
+  // Whether each layer is called once, on what the one before it made.
+  bool is_row() const;
 };
+
+// What `node` reads, out of all slots.
+template <class S>
+std::vector<S> taken(const std::vector<std::size_t>& read, const std::vector<S>& slots) {
+  std::vector<S> found;
+  for (const std::size_t slot : read) found.push_back(slots[slot]);
+  return found;
+}
+
+// Throws Error unless the initial states, of samples of these shapes, are as many and as large as the layer's.
+template <class T>
+void check_states(const GraphLayer<T>& layer, const std::vector<Shape>& states);
 
 // The model that `description` and its weights make. where: what messages begin with.
 ModelGraph read_graph(const Json& description, const std::string& where, Tensors& tensors);

@@ -32,6 +32,14 @@ struct Signal {
   Index batch() const { return offsets ? static_cast<Index>(offsets->size()) - 1 : shape[0]; }
 };
 
+// One call of a layer.
+template <class T>
+struct Call {
+  const std::vector<Signal<T>>& x;
+  const std::vector<const T*>& states;  // [B, state_sizes] each; empty: zeros
+  const std::vector<T*>& y;             // one for each of y_shapes
+};
+
 // What the numbers of an output say of the classes they stand for.
 enum class Scores { unknown, probabilities, logits };
 
@@ -41,6 +49,7 @@ struct Origin {
   Tensors& tensors;
   std::string path;  // of its tensors and its messages: "rnn/lstm_cell"
   Shape x;           // of one sample it will see; -1: not known yet
+  bool alone = true;  // it must read one array and give one: in a row, or within another layer
 };
 
 // Shapes here are those of one sample, without the batch axis; -1 where any size runs.
@@ -56,12 +65,22 @@ class GraphLayer {
   // The size that the last axis of every input must have, -1 for any; `x` is the shape the model was made for.
   virtual Index last_size(const Shape& x) const { return x.back(); }
   virtual bool stateful() const { return false; }
+  virtual bool many_inputs() const { return false; }
+  virtual bool takes_ragged() const { return true; }
+  virtual std::vector<Index> state_sizes() const { return {}; }  // of the initial states that it takes, all or none
   virtual Scores scores() const { return Scores::unknown; }
   // Throws Error for numbers that the layer cannot take.
   virtual void check([[maybe_unused]] const T* x, [[maybe_unused]] Index count) const {}
   // x fits. Several threads may call it at once.
-  virtual void forward(const Signal<T>& x, T* y) const = 0;
+  virtual void forward(const Signal<T>& x, T* y) const { run({{x}, {}, {y}}); }
   virtual Mask y_mask(const Signal<T>& x) const { return x.mask; }
+
+  // The same of all arrays: a layer that reads or gives several has these instead.
+  virtual std::vector<Shape> y_shapes(const std::vector<Shape>& x) const { return {y_shape(x[0])}; }
+  virtual void run(const Call<T>& call) const { forward(call.x[0], call.y[0]); }
+  virtual Mask mask_of(const std::vector<Signal<T>>& x) const { return y_mask(x[0]); }
+  virtual std::size_t masked_outputs() const { return 1; }  // of y, which have that mask: states have none
+
   // Appends what runs the layer one step at a time. Throws Error for a layer that cannot.
   virtual void make_steps([[maybe_unused]] Steps<T>& steps, [[maybe_unused]] const Shape& x) const {
     throw Error(name_ + ": cannot step: it needs all steps of a sequence at once");
@@ -77,7 +96,8 @@ using LayerPointer = std::unique_ptr<GraphLayer<T>>;
 // The layer that `fields` describe, for samples of `x`. Its name and class are what the registry knows; unknown
 // classes, fields left over and values out of range are errors. prefix: the path of the layer around it, with a slash.
 template <class T>
-LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x);
+LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x,
+                           bool alone = true);
 
 // What the registry makes, a family a file.
 template <class T>
@@ -98,10 +118,12 @@ template <class T>
 LayerPointer<T> make_masking(const Origin& origin);
 template <class T>
 LayerPointer<T> make_embedding(const Origin& origin);
-
-// The signal behind `layer`, its data still to be computed. Throws Error where x does not fit.
 template <class T>
-Signal<T> behind(const GraphLayer<T>& layer, const Signal<T>& x);
+LayerPointer<T> make_merging(const std::string& kind, const Origin& origin);  // Concatenate, Add, ...
+
+// The signals behind `layer`, their data still to be computed. Throws Error where x does not fit.
+template <class T>
+std::vector<Signal<T>> behind(const GraphLayer<T>& layer, const std::vector<Signal<T>>& x);
 
 Index size_of(const Shape& shape);  // Throws Error where the product overflows.
 std::string shape_text(const Shape& shape);

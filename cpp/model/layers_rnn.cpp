@@ -41,7 +41,7 @@ class RecurrentLayer : public GraphLayer<T> {
   RecurrentLayer(const Origin& origin, CellStack<T> cells)
       : GraphLayer<T>(origin),
         cells_(std::move(cells)),
-        reading_(read_reading(origin.fields)),
+        reading_(read_reading(origin.fields, origin.alone)),
         stateful_(origin.fields.flag("stateful")) {}
 
   Shape y_shape(const Shape& x) const override {
@@ -53,7 +53,18 @@ class RecurrentLayer : public GraphLayer<T> {
   bool stateful() const override { return stateful_; }
   Mask y_mask(const Signal<T>& x) const override { return reading_.sequences ? x.mask : Mask{}; }
 
-  void forward(const Signal<T>& x, T* y) const override { run_stacks<T>({{&cells_, x, reading_, y}}); }
+  std::vector<Index> state_sizes() const override { return state_sizes_of(cells_); }
+  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
+    std::vector<Shape> shapes{y_shape(x[0])};
+    if (reading_.states)
+      for (const Index size : state_sizes()) shapes.push_back({size});
+    return shapes;
+  }
+
+  void run(const Call<T>& call) const override {
+    run_stacks<T>({{&cells_, call.x[0], reading_, call.y[0], call.states.empty() ? nullptr : call.states.data(),
+                    reading_.states ? call.y.data() + 1 : nullptr}});
+  }
 
   void make_steps(Steps<T>& steps, const Shape&) const override {
     if (reading_.reversed) throw Error(this->name() + ": cannot step: go_backwards reads the last step first");

@@ -12,77 +12,130 @@ namespace {
 
 constexpr Index kRowsAtOnce = 256;  // as Python's predict: bounds memory, changes no bit
 
+// All slots behind these inputs, their data still to be computed. Throws Error where x does not fit.
 template <class T>
-Shape shape_behind(const Layers<T>& layers, Signal<T> x) {
-  size_of(x.shape);
-  for (const auto& layer : layers) {
-    x = behind(*layer, x);
-    size_of(x.shape);
+std::vector<Signal<T>> signals_behind(const ModelGraph& graph, std::vector<Signal<T>> slots) {
+  const Layers<T>& layers = graph.of<T>();
+  for (const Signal<T>& x : slots) size_of(x.shape);
+  for (const Node& node : graph.nodes) {
+    const GraphLayer<T>& layer = *layers[node.layer];
+    std::vector<Shape> states;
+    for (const std::size_t slot : node.states)
+      states.emplace_back(slots[slot].shape.begin() + 1, slots[slot].shape.end());
+    check_states(layer, states);
+    for (Signal<T>& y : behind(layer, taken(node.x, slots))) slots.push_back(std::move(y));
   }
-  return x.shape;
+  return slots;
 }
 
-// x, which fits the model, or an Error.
+// The size that the last axis of an input must have, -1 for any: as the first node that reads it says.
 template <class T>
-Signal<T> samples(const ModelGraph& graph, const Layers<T>& layers, const T* x, const Shape& shape) {
-  const Index last = layers.front()->last_size(graph.input);
-  bool fits = shape.size() == graph.input.size() + 1 && (last < 0 || shape.back() == last);
-  for (const Index extent : shape) fits &= extent >= 0;
-  Shape expected(graph.input.size(), -1);
-  expected.push_back(last);
-  if (!fits) throw Error("x must be " + shape_text(expected) + " (-1: any), got " + shape_text(shape));
-  return {x, shape};
+Index last_size(const ModelGraph& graph, const Layers<T>& layers, std::size_t input) {
+  const Shape& sample = graph.inputs[input].shape;
+  for (const Node& node : graph.nodes) {
+    if (std::count(node.states.begin(), node.states.end(), input) > 0) break;
+    if (std::count(node.x.begin(), node.x.end(), input) > 0) return layers[node.layer]->last_size(sample);
+  }
+  return sample.back();
+}
+
+// The arrays x (null: not yet), which fit the model, or an Error.
+template <class T>
+std::vector<Signal<T>> samples(const ModelGraph& graph, const T* const* x, std::span<const Shape> shapes) {
+  const Layers<T>& layers = graph.of<T>();
+  if (shapes.size() != graph.inputs.size())
+    throw Error("x must be " + std::to_string(graph.inputs.size()) + " arrays, got " + std::to_string(shapes.size()));
+  std::vector<Signal<T>> signals;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const Shape &shape = shapes[i], &sample = graph.inputs[i].shape;
+    const Index last = last_size(graph, layers, i);
+    bool fits = shape.size() == sample.size() + 1 && (last < 0 || shape.back() == last);
+    for (const Index extent : shape) fits &= extent >= 0;
+    Shape expected(sample.size(), -1);
+    expected.push_back(last);
+    const std::string name = shapes.size() > 1 ? "input " + in_quotes(graph.inputs[i].name) : "x";
+    if (!fits) throw Error(name + " must be " + shape_text(expected) + " (-1: any), got " + shape_text(shape));
+    if (shape[0] != shapes[0][0])
+      throw Error(name + " must have as many samples as the first, " + std::to_string(shapes[0][0]) + ", got " +
+                  std::to_string(shape[0]));
+    signals.push_back({x ? x[i] : nullptr, shape});
+  }
+  return signals;
 }
 
 template <class T>
-Signal<T> sequences(const ModelGraph& graph, const Layers<T>& layers, const T* x, const std::vector<Index>& offsets) {
-  const Index features = layers.front()->last_size(graph.input);
-  if (graph.input.size() != 2 || features < 0)
-    throw Error("a ragged x needs a model of sequences, [T, F], got samples of " + shape_text(graph.input));
-  return {x, {offsets.back(), features}, &offsets};
+std::vector<Signal<T>> sequences(const ModelGraph& graph, const T* x, const std::vector<Index>& offsets) {
+  const Shape& sample = graph.input();
+  const Index features = last_size(graph, graph.of<T>(), 0);
+  if (sample.size() != 2 || features < 0)
+    throw Error("a ragged x needs a model of sequences, [T, F], got samples of " + shape_text(sample));
+  return {{x, {offsets.back(), features}, &offsets}};
 }
 
+// slots: as `signals_behind` gives them.
 template <class T>
-void run(const Layers<T>& layers, Signal<T> x, T* y) {
+void run(const ModelGraph& graph, std::vector<Signal<T>> slots, const std::vector<T*>& y) {
   const FloatScope scope;
-  Buffer<T> before;
-  for (const auto& layer : layers) {
-    const bool last = &layer == &layers.back();
-    Signal<T> next = behind(*layer, x);
-    Buffer<T> out(last ? 0 : size_of(next.shape));
-    T* const data = last ? y : out.data();
-    layer->forward(x, data);
-    next.data = data;
-    next.mask = last ? Mask{} : layer->y_mask(x);
-    before = std::move(out);
-    x = std::move(next);
+  const Layers<T>& layers = graph.of<T>();
+  std::vector<Buffer<T>> made(slots.size());
+  std::vector<T*> filled(slots.size());
+  for (std::size_t o = 0; o < y.size(); ++o) filled[graph.outputs[o]] = y[o];
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    const GraphLayer<T>& layer = *layers[node.layer];
+    const std::vector<Signal<T>> x = taken(node.x, slots);
+    std::vector<const T*> states;
+    for (const std::size_t slot : node.states) states.push_back(slots[slot].data);
+    std::vector<T*> out;
+    bool read = false;
+    for (std::size_t slot = node.y; slot < node.y + node.count; ++slot) {
+      if (!filled[slot]) {
+        made[slot] = Buffer<T>(size_of(slots[slot].shape));
+        filled[slot] = made[slot].data();
+      }
+      slots[slot].data = filled[slot];
+      out.push_back(filled[slot]);
+      read |= graph.last[slot] < graph.nodes.size();
+    }
+    layer.run({x, states, out});
+    if (read) {
+      const Mask mask = layer.mask_of(x);
+      for (std::size_t k = 0; k < layer.masked_outputs(); ++k) slots[node.y + k].mask = mask;
+    }
+    for (const auto* const taken : {&node.x, &node.states})
+      for (const std::size_t slot : *taken)
+        if (graph.last[slot] == i) made[slot] = {};
   }
+  for (std::size_t o = 0; o < y.size(); ++o)  // an output may be asked for twice
+    if (const T* const from = filled[graph.outputs[o]]; from != y[o])
+      std::copy_n(from, size_of(slots[graph.outputs[o]].shape), y[o]);
 }
 
+// x is what `samples` or `sequences` gave; nothing is written where it does not fit.
 template <class T>
-void run_samples(const Layers<T>& layers, const Signal<T>& x, T* y) {
-  const Index batch = x.shape[0], of_x = batch > 0 ? size_of(x.shape) / batch : 0;
-  const Index of_y = batch > 0 ? size_of(shape_behind(layers, x)) / batch : 0;
-  Signal<T> part = x;
-  for (Index row = 0; row < batch; row += kRowsAtOnce) {
-    part.shape[0] = std::min(kRowsAtOnce, batch - row);
-    part.data = x.data + row * of_x;
-    run(layers, part, y + row * of_y);
-  }
-}
-
-template <class T>
-void run_ragged(const Layers<T>& layers, const Signal<T>& x, T* y) {
-  const std::vector<Index>& offsets = *x.offsets;
-  const Shape whole = shape_behind(layers, x);
-  for (Index row = 0; row < x.batch(); row += kRowsAtOnce) {
-    const auto first = static_cast<std::size_t>(row);
-    const std::size_t end = std::min(first + kRowsAtOnce, offsets.size() - 1);
-    std::vector<Index> own(offsets.begin() + row, offsets.begin() + static_cast<Index>(end) + 1);
-    for (Index& offset : own) offset -= offsets[first];
-    Signal<T> part{x.data + offsets[first] * x.shape[1], {own.back(), x.shape[1]}, &own};
-    run(layers, part, y);
-    y += size_of(shape_behind(layers, part));
+void predict_all(const ModelGraph& graph, const std::vector<Signal<T>>& x, std::vector<T*> y) {
+  signals_behind(graph, x);
+  for (const Node& node : graph.nodes)
+    for (const std::size_t slot : node.x)
+      if (slot < x.size()) graph.of<T>()[node.layer]->check(x[slot].data, size_of(x[slot].shape));
+  for (Index row = 0; row < x[0].batch(); row += kRowsAtOnce) {
+    const Index end = std::min(row + kRowsAtOnce, x[0].batch());
+    std::vector<Signal<T>> part = x;
+    std::vector<Index> offsets;
+    for (Signal<T>& each : part) {
+      Index begin = row;
+      if (each.offsets) {
+        offsets.assign(each.offsets->begin() + row, each.offsets->begin() + end + 1);
+        begin = offsets[0];
+        for (Index& offset : offsets) offset -= begin;
+        each.offsets = &offsets;
+      }
+      each.data += begin * size_of({each.shape.begin() + 1, each.shape.end()});
+      each.shape[0] = each.offsets ? offsets.back() : end - row;
+    }
+    const std::vector<Signal<T>> slots = signals_behind(graph, part);
+    run(graph, slots, y);
+    for (std::size_t o = 0; o < y.size(); ++o) y[o] += size_of(slots[graph.outputs[o]].shape);
   }
 }
 
@@ -99,22 +152,29 @@ std::vector<Index> offsets_of(const Ragged& ragged) {
 }
 
 template <class T>
-void predict_samples(const ModelGraph& graph, const T* x, const Shape& shape, T* y) {
-  const Layers<T>& layers = graph.of<T>();
-  const Signal<T> signal = samples(graph, layers, x, shape);
-  shape_behind(layers, signal);
-  layers.front()->check(x, size_of(shape));
-  run_samples(layers, signal, y);
+void predict_one(const ModelGraph& graph, const T* x, const Shape& shape, T* y) {
+  graph.of<T>();
+  graph.input();
+  graph.require_one_output();
+  predict_all<T>(graph, samples<T>(graph, &x, {&shape, 1}), {y});
 }
 
 template <class T>
 void predict_ragged(const ModelGraph& graph, const T* x, const Ragged& ragged, T* y) {
-  const Layers<T>& layers = graph.of<T>();
+  graph.of<T>();
+  graph.require_one_output();
   const std::vector<Index> offsets = offsets_of(ragged);
-  const Signal<T> signal = sequences(graph, layers, x, offsets);
-  shape_behind(layers, signal);
-  layers.front()->check(x, size_of(signal.shape));
-  run_ragged(layers, signal, y);
+  predict_all<T>(graph, sequences<T>(graph, x, offsets), {y});
+}
+
+template <class T>
+void predict_several(const ModelGraph& graph, std::span<const T* const> x, std::span<const Shape> shapes,
+                     std::span<T* const> y) {
+  graph.of<T>();
+  if (x.size() != shapes.size() || y.size() != graph.outputs.size())
+    throw Error("x must be as many arrays as shapes, y " + std::to_string(graph.outputs.size()) + ", got " +
+                std::to_string(x.size()) + " and " + std::to_string(y.size()));
+  predict_all<T>(graph, samples<T>(graph, x.data(), shapes), {y.begin(), y.end()});
 }
 
 }  // namespace
@@ -136,21 +196,33 @@ Model::~Model() = default;
 
 const std::string& Model::name() const { return graph_->name; }
 bool Model::float64() const { return std::holds_alternative<Layers<double>>(graph_->layers); }
-const Shape& Model::input_shape() const { return graph_->input; }
+const Shape& Model::input_shape() const { return graph_->input(); }
+const std::vector<ModelInput>& Model::inputs() const { return graph_->inputs; }
+const std::vector<std::string>& Model::outputs() const { return graph_->output_names; }
 
-Shape Model::output_shape(const Shape& shape) const {
+std::vector<Shape> Model::output_shapes(std::span<const Shape> shapes) const {
   return std::visit(
-      [&]<class T>(const Layers<T>& layers) {
-        return shape_behind(layers, samples<T>(*graph_, layers, nullptr, shape));
+      [&]<class T>(const Layers<T>&) {
+        const std::vector<Signal<T>> slots = signals_behind(*graph_, samples<T>(*graph_, nullptr, shapes));
+        std::vector<Shape> found;
+        for (const std::size_t slot : graph_->outputs) found.push_back(slots[slot].shape);
+        return found;
       },
       graph_->layers);
 }
 
+Shape Model::output_shape(const Shape& shape) const {
+  graph_->input();
+  graph_->require_one_output();
+  return output_shapes({&shape, 1})[0];
+}
+
 Shape Model::output_shape(const Ragged& ragged) const {
+  graph_->require_one_output();
   const std::vector<Index> offsets = offsets_of(ragged);
   return std::visit(
-      [&]<class T>(const Layers<T>& layers) {
-        return shape_behind(layers, sequences<T>(*graph_, layers, nullptr, offsets));
+      [&]<class T>(const Layers<T>&) {
+        return signals_behind(*graph_, sequences<T>(*graph_, nullptr, offsets))[graph_->outputs[0]].shape;
       },
       graph_->layers);
 }
@@ -158,9 +230,15 @@ Shape Model::output_shape(const Ragged& ragged) const {
 std::int64_t Model::output_size(const Shape& shape) const { return size_of(output_shape(shape)); }
 std::int64_t Model::output_size(const Ragged& ragged) const { return size_of(output_shape(ragged)); }
 
-void Model::predict(const float* x, const Shape& shape, float* y) const { predict_samples(*graph_, x, shape, y); }
-void Model::predict(const double* x, const Shape& shape, double* y) const { predict_samples(*graph_, x, shape, y); }
+void Model::predict(const float* x, const Shape& shape, float* y) const { predict_one(*graph_, x, shape, y); }
+void Model::predict(const double* x, const Shape& shape, double* y) const { predict_one(*graph_, x, shape, y); }
 void Model::predict(const float* x, const Ragged& ragged, float* y) const { predict_ragged(*graph_, x, ragged, y); }
 void Model::predict(const double* x, const Ragged& ragged, double* y) const { predict_ragged(*graph_, x, ragged, y); }
+void Model::predict(std::span<const float* const> x, std::span<const Shape> shapes, std::span<float* const> y) const {
+  predict_several(*graph_, x, shapes, y);
+}
+void Model::predict(std::span<const double* const> x, std::span<const Shape> shapes, std::span<double* const> y) const {
+  predict_several(*graph_, x, shapes, y);
+}
 
 }  // namespace latchwork

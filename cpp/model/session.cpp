@@ -11,7 +11,8 @@ Session<T> Model::session(std::int64_t streams, int threads) const {
   const Layers<T>& layers = graph_->of<T>();
   if (streams < 1) throw Error("streams must be at least 1, got " + std::to_string(streams));
   if (threads < 1) throw Error("threads must be at least 1, got " + std::to_string(threads));
-  const Shape& input = graph_->input;
+  if (!graph_->is_row()) throw Error(name() + ": a session runs a row of layers, not yet a graph");
+  const Shape& input = graph_->input();
   auto steps = std::make_unique<Steps<T>>();
   steps->streams = streams;
   steps->threads = threads;
