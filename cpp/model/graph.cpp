@@ -30,39 +30,44 @@ Shape read_shape(Fields& fields, const char* field) {
 }
 
 // The layers that nodes call, made at their first call, when the shape of x is known.
-template <class T>
 class LayerReader {
  public:
-  LayerReader(Fields& fields, Tensors& tensors, bool alone)
-      : described_(read_list(fields, "layers", 1)), where_(fields.where()), tensors_(tensors), alone_(alone) {}
+  LayerReader(Fields& fields, Tensors& tensors, ModelGraph& graph, bool alone)
+      : described_(read_list(fields, "layers", 1)),
+        where_(fields.where()),
+        tensors_(tensors),
+        graph_(graph),
+        alone_(alone) {}
 
   std::size_t count() const { return described_.size(); }
-  std::size_t made() const { return layers_.size(); }
-  GraphLayer<T>& layer(std::size_t number, const Shape& x) {
-    if (number < layers_.size()) return *layers_[number];
+  std::size_t made() const { return graph_.layers.size(); }
+  const AnyLayer& layer(std::size_t number, const Shape& x) {
+    if (number < made()) return *graph_.layers[number];
     Fields fields(described_[number], where_ + ": layer");
-    layers_.push_back(make_layer<T>(fields, tensors_, "", x, alone_));
-    if (!names_.insert(layers_.back()->name()).second) throw Error(fields.where() + ": layer names must differ");
-    return *layers_.back();
+    if (graph_.float64)
+      graph_.layers.push_back(make_layer<double>(fields, tensors_, "", x, alone_));
+    else
+      graph_.layers.push_back(make_layer<float>(fields, tensors_, "", x, alone_));
+    const AnyLayer& layer = *graph_.layers.back();
+    if (!names_.insert(layer.name()).second) throw Error(fields.where() + ": layer names must differ");
+    return layer;
   }
-  Layers<T> done() {
-    if (made() < count()) throw Error(where_ + ": layer " + std::to_string(made()) + " is called by no node");
+  void done() const {
+    if (made() < count()) throw Error(where_ + ": layers[" + std::to_string(made()) + "] is called by no node");
     tensors_.done();
-    return std::move(layers_);
   }
 
  private:
   const JsonArray& described_;
   std::string where_;
   Tensors& tensors_;
+  ModelGraph& graph_;
   bool alone_;
-  Layers<T> layers_;
   std::unordered_set<std::string> names_;
 };
 
 // Notes the call of a layer on slots of these shapes (of samples), and appends those it makes.
-template <class T>
-void add_node(ModelGraph& graph, Node node, const GraphLayer<T>& layer, std::vector<Shape>& shapes,
+void add_node(ModelGraph& graph, Node node, const AnyLayer& layer, std::vector<Shape>& shapes,
               const std::string& where) {
   try {
     check_states(layer, taken(node.states, shapes));
@@ -75,15 +80,14 @@ void add_node(ModelGraph& graph, Node node, const GraphLayer<T>& layer, std::vec
   graph.nodes.push_back(std::move(node));
 }
 
-template <class T>
-Layers<T> read_row(ModelGraph& graph, Fields& fields, Tensors& tensors) {
-  LayerReader<T> reader(fields, tensors, true);
+void read_row(ModelGraph& graph, Fields& fields, Tensors& tensors) {
+  LayerReader reader(fields, tensors, graph, true);
   graph.inputs = {{"x", read_shape(fields, "input_shape")}};
   std::vector<Shape> shapes{graph.inputs[0].shape};
   for (std::size_t i = 0; i < reader.count(); ++i)
     add_node(graph, {i, {i}, {}, 0, 0}, reader.layer(i, shapes[i]), shapes, fields.where());
   graph.outputs = {reader.count()};
-  return reader.done();
+  reader.done();
 }
 
 // Numbers of things of which `count` are there already.
@@ -93,15 +97,16 @@ std::vector<std::size_t> read_references(Fields& fields, const char* field, std:
   for (const Json& json : numbers) {
     const auto* const number = std::get_if<std::int64_t>(&json.value);
     if (!number || *number < static_cast<Index>(least) || *number >= static_cast<Index>(count))
-      fields.fail(field, "a number from " + std::to_string(least) + " to " + std::to_string(count - 1) +
-                             ", of what stands before it", json);
+      fields.fail(
+          field,
+          "a number from " + std::to_string(least) + " to " + std::to_string(count - 1) + ", of what stands before it",
+          json);
     found.push_back(static_cast<std::size_t>(*number));
   }
   return found;
 }
 
-template <class T>
-void read_node(ModelGraph& graph, Fields& node, LayerReader<T>& reader, std::vector<Shape>& shapes) {
+void read_node(ModelGraph& graph, Fields& node, LayerReader& reader, std::vector<Shape>& shapes) {
   const std::size_t number = read_references(node, "layer", {&node.any("layer"), 1}, 0, reader.count())[0];
   if (number > reader.made())
     node.fail("layer", "the first one that no node has called yet", {static_cast<Index>(number)});
@@ -112,9 +117,9 @@ void read_node(ModelGraph& graph, Fields& node, LayerReader<T>& reader, std::vec
   node.done();
   if (made.x.empty()) node.fail("x", "at least one slot", node.any("x"));
   const bool again = number < reader.made();
-  const GraphLayer<T>& layer = reader.layer(number, shapes[made.x[0]]);
-  if (made.x.size() > 1 && !layer.many_inputs()) node.fail("x", "one slot", node.any("x"));
-  if (layer.stateful() && (again || !made.states.empty()))
+  const AnyLayer& layer = reader.layer(number, shapes[made.x[0]]);
+  if (made.x.size() > 1 && !layer.traits().many_inputs) node.fail("x", "one slot", node.any("x"));
+  if (layer.traits().stateful && (again || !made.states.empty()))
     throw Error(node.where() + ": a stateful layer is called once, without initial_state");
   add_node(graph, std::move(made), layer, shapes, node.where());
 }
@@ -146,9 +151,8 @@ void check_used(const ModelGraph& graph, std::size_t slots, const std::string& w
     if (!wanted[i]) throw Error(where + ": inputs[" + std::to_string(i) + "] must reach an output");
 }
 
-template <class T>
-Layers<T> read_nodes(ModelGraph& graph, Fields& fields, Tensors& tensors) {
-  LayerReader<T> reader(fields, tensors, false);
+void read_nodes(ModelGraph& graph, Fields& fields, Tensors& tensors) {
+  LayerReader reader(fields, tensors, graph, false);
   read_inputs(graph, fields);
   std::vector<Shape> shapes;
   for (const ModelInput& input : graph.inputs) shapes.push_back(input.shape);
@@ -159,36 +163,28 @@ Layers<T> read_nodes(ModelGraph& graph, Fields& fields, Tensors& tensors) {
   graph.outputs =
       read_references(fields, "outputs", read_list(fields, "outputs", 1), graph.inputs.size(), shapes.size());
   check_used(graph, shapes.size(), fields.where());
-  return reader.done();
+  reader.done();
 }
 
 // As Python names them: by the layer, with _1, _2 where the name is taken.
-template <class T>
 void name_outputs(ModelGraph& graph) {
-  const Layers<T>& layers = graph.of<T>();
   std::vector<std::string>& names = graph.output_names;
   for (const std::size_t slot : graph.outputs) {
     const auto node = std::find_if(graph.nodes.begin(), graph.nodes.end(),
                                    [&](const Node& each) { return slot < each.y + each.count; });
-    std::string name = layers[node->layer]->name();
+    const std::string& layer = graph.layers[node->layer]->name();
+    std::string name = layer;
     for (int i = 1; std::find(names.begin(), names.end(), name) != names.end(); ++i)
-      name = layers[node->layer]->name() + "_" + std::to_string(i);
+      name = layer + "_" + std::to_string(i);
     names.push_back(std::move(name));
   }
 }
 
-template <class T>
-void read_layers(ModelGraph& graph, Fields& fields, Tensors& tensors, bool row) {
-  graph.layers = row ? read_row<T>(graph, fields, tensors) : read_nodes<T>(graph, fields, tensors);
-  name_outputs<T>(graph);
-}
-
 }  // namespace
 
-template <class T>
-void check_states(const GraphLayer<T>& layer, const std::vector<Shape>& states) {
+void check_states(const AnyLayer& layer, const std::vector<Shape>& states) {
   if (states.empty()) return;
-  const std::vector<Index> sizes = layer.state_sizes();
+  const std::vector<Index>& sizes = layer.traits().state_sizes;
   bool fit = states.size() == sizes.size();
   for (std::size_t i = 0; fit && i < sizes.size(); ++i) fit = states[i] == Shape{sizes[i]};
   if (fit) return;
@@ -198,8 +194,13 @@ void check_states(const GraphLayer<T>& layer, const std::vector<Shape>& states) 
               ", got " + got);
 }
 
+void ModelGraph::require_type(bool wide) const {
+  if (wide != float64) throw Error("x and y must be " + std::string(wide ? "float" : "double") + ", the model's type");
+}
+
 const Shape& ModelGraph::input() const {
-  if (inputs.size() != 1) throw Error(name + " has " + std::to_string(inputs.size()) + " inputs: x must be all of them");
+  if (inputs.size() != 1)
+    throw Error(name + " has " + std::to_string(inputs.size()) + " inputs: x must be all of them");
   return inputs[0].shape;
 }
 
@@ -225,10 +226,9 @@ ModelGraph read_graph(const Json& description, const std::string& where, Tensors
   if (dtype != "float32" && dtype != "float64") fields.fail("dtype", "float32 or float64", {dtype});
   ModelGraph graph;
   graph.name = fields.text("name");
-  if (dtype == "float64")
-    read_layers<double>(graph, fields, tensors, kind == "Sequential");
-  else
-    read_layers<float>(graph, fields, tensors, kind == "Sequential");
+  graph.float64 = dtype == "float64";
+  kind == "Sequential" ? read_row(graph, fields, tensors) : read_nodes(graph, fields, tensors);
+  name_outputs(graph);
   fields.done();
   graph.last.assign(graph.nodes.back().y + graph.nodes.back().count, graph.nodes.size());
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -237,8 +237,5 @@ ModelGraph read_graph(const Json& description, const std::string& where, Tensors
   }
   return graph;
 }
-
-template void check_states(const GraphLayer<float>&, const std::vector<Shape>&);
-template void check_states(const GraphLayer<double>&, const std::vector<Shape>&);
 
 }  // namespace latchwork

@@ -1,16 +1,13 @@
 // A loaded model's insides: layers, and the order of their calls.
 #pragma once
 
+#include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "model/layer.h"
 
 namespace latchwork {
-
-template <class T>
-using Layers = std::vector<LayerPointer<T>>;
 
 // One call of a layer. Slots number the arrays of a pass: inputs first, then what each node makes.
 struct Node {
@@ -26,13 +23,14 @@ struct ModelGraph {
   std::vector<std::size_t> outputs;  // slots
   std::vector<std::string> output_names;
   std::vector<std::size_t> last;  // of each slot, the last node that reads it; if none does, the number of nodes
-  std::variant<Layers<float>, Layers<double>> layers;
+  bool float64 = false;
+  std::vector<std::unique_ptr<const AnyLayer>> layers;  // of that type
 
   template <class T>
-  const Layers<T>& of() const {
-    if (const auto* const found = std::get_if<Layers<T>>(&layers)) return *found;
-    throw Error("x and y must be " + std::string(sizeof(T) == 8 ? "float" : "double") + ", the model's type");
+  const GraphLayer<T>& layer(const Node& node) const {
+    return static_cast<const GraphLayer<T>&>(*layers[node.layer]);
   }
+  void require_type(bool wide) const;  // throws Error unless the model's is double, or not
   // Throws Error unless there is one input.
   const Shape& input() const;
   void require_one_output() const;
@@ -40,7 +38,7 @@ struct ModelGraph {
   bool is_row() const;
 };
 
-// What `node` reads, out of all slots.
+// Those in the slots that a node reads.
 template <class S>
 std::vector<S> taken(const std::vector<std::size_t>& read, const std::vector<S>& slots) {
   std::vector<S> found;
@@ -48,9 +46,8 @@ std::vector<S> taken(const std::vector<std::size_t>& read, const std::vector<S>&
   return found;
 }
 
-// Throws Error unless the initial states, of samples of these shapes, are as many and as large as the layer's.
-template <class T>
-void check_states(const GraphLayer<T>& layer, const std::vector<Shape>& states);
+// Throws Error unless the initial states, samples of these shapes, are as many and as large as the layer's.
+void check_states(const AnyLayer& layer, const std::vector<Shape>& states);
 
 // The model that `description` and its weights make. where: what messages begin with.
 ModelGraph read_graph(const Json& description, const std::string& where, Tensors& tensors);

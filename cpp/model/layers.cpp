@@ -25,18 +25,17 @@ void misfit(const std::string& name, const std::string& expected, const Shape& x
   throw Error(name + ": x must be " + expected + ", got " + shape_text(batch) + " (-1: any)");
 }
 
-template <class T>
-std::vector<Signal<T>> behind(const GraphLayer<T>& layer, const std::vector<Signal<T>>& x) {
+std::vector<Form> behind(const AnyLayer& layer, const std::vector<Form>& x) {
   const std::vector<Index>* const offsets = x[0].offsets;
   std::vector<Shape> samples;
-  for (const Signal<T>& each : x) {
+  for (const Form& each : x) {
     if (each.offsets != offsets) throw Error(layer.name() + ": x must be all arrays or all ragged");
     samples.emplace_back(each.shape.begin() + 1, each.shape.end());
     if (offsets) samples.back().insert(samples.back().begin(), -1);
   }
   const auto refuse_ragged = [&] { throw Error(layer.name() + ": x must be an array, got a ragged one"); };
-  if (offsets && !layer.takes_ragged()) refuse_ragged();
-  std::vector<Signal<T>> made;
+  if (offsets && !layer.traits().takes_ragged) refuse_ragged();
+  std::vector<Form> made;
   for (Shape& shape : layer.y_shapes(samples)) {
     const bool any = !shape.empty() && shape[0] < 0;
     if (std::count(shape.begin(), shape.end(), -1) > any || (any && shape.size() != 2)) refuse_ragged();
@@ -45,7 +44,7 @@ std::vector<Signal<T>> behind(const GraphLayer<T>& layer, const std::vector<Sign
     else
       shape.insert(shape.begin(), x[0].batch());
     size_of(shape);
-    made.push_back({nullptr, std::move(shape), any ? offsets : nullptr});
+    made.push_back({std::move(shape), any ? offsets : nullptr});
   }
   return made;
 }
@@ -90,18 +89,16 @@ LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
 }  // namespace
 
 template <class T>
-LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x,
-                           bool alone) {
+LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x, bool alone) {
   const std::string& name = fields.name();
   fields.flag("trainable");
   LayerPointer<T> layer = make_known<T>(fields.text("class"), {fields, tensors, prefix + name, x, alone});
-  if (alone && layer->many_inputs()) fields.fail("class", "a layer of one input", fields.any("class"));
+  if (alone && layer->traits().many_inputs) fields.fail("class", "a layer of one input", fields.any("class"));
   fields.done();
   return layer;
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                     \
-  template std::vector<Signal<T>> behind(const GraphLayer<T>&, const std::vector<Signal<T>>&); \
+#define LATCHWORK_INSTANTIATE(T) \
   template LayerPointer<T> make_layer(Fields&, Tensors&, const std::string&, const Shape&, bool);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)

@@ -17,8 +17,8 @@ Mode read_mode(Fields& fields, bool alone) {
     for (int i = 0; i < kMergeCount; ++i)
       if (*text == kMergeNames[i]) return static_cast<Mode>(i);
   }
-  fields.fail("merge_mode", "one of concat, sum, mul, ave" + std::string(alone ? " (one output is passed on)" : ", null"),
-              json);
+  fields.fail("merge_mode",
+              "one of concat, sum, mul, ave" + std::string(alone ? " (one output is passed on)" : ", null"), json);
 }
 
 template <class T>
@@ -59,8 +59,15 @@ class BidirectionalLayer : public GraphLayer<T> {
         ahead_(read_half<T>(origin, "layer")),
         back_(read_half<T>(origin, "backward_layer")) {
     const Reading &a = ahead_.reading, &b = back_.reading;
-    if (a.sequences != b.sequences || a.states != b.states || ahead_.stateful != back_.stateful || ahead_.path == back_.path)
+    if (a.sequences != b.sequences || a.states != b.states || ahead_.stateful != back_.stateful ||
+        ahead_.path == back_.path)
       origin.fields.fail("backward_layer", "like layer, with a name of its own", origin.fields.any("backward_layer"));
+    AnyLayer::Traits& traits = this->traits_;
+    traits.stateful = ahead_.stateful;
+    traits.masked_outputs = mode_ == Mode::apart ? 2 : 1;
+    traits.state_sizes = state_sizes_of(ahead_.cells);
+    states_ahead_ = traits.state_sizes.size();
+    for (const Index size : state_sizes_of(back_.cells)) traits.state_sizes.push_back(size);
     if (mode_ < Mode::concat && ahead_.units() != back_.units())
       origin.fields.fail("units", "the same in both directions", {back_.units()});
   }
@@ -73,27 +80,20 @@ class BidirectionalLayer : public GraphLayer<T> {
     std::vector<Shape> shapes{y_shape(x[0])};
     if (mode_ == Mode::apart) shapes.push_back(shape_of(x[0], back_.units()));
     if (ahead_.reading.states)
-      for (const Index size : state_sizes()) shapes.push_back({size});
+      for (const Index size : this->traits().state_sizes) shapes.push_back({size});
     return shapes;
   }
-  std::vector<Index> state_sizes() const override {
-    std::vector<Index> sizes = state_sizes_of(ahead_.cells), others = state_sizes_of(back_.cells);
-    sizes.insert(sizes.end(), others.begin(), others.end());
-    return sizes;
-  }
 
-  bool stateful() const override { return ahead_.stateful; }
   Mask y_mask(const Signal<T>& x) const override { return ahead_.reading.sequences ? x.mask : Mask{}; }
-  std::size_t masked_outputs() const override { return mode_ == Mode::apart ? 2 : 1; }
 
   void run(const Call<T>& call) const override {
     const Signal<T>& x = call.x[0];
     T* const y = call.y[0];
     const Index first = ahead_.units(), second = back_.units();
     StackRun<T> ahead{&ahead_.cells, x, ahead_.reading, y}, back{&back_.cells, x, back_.reading, y + first};
-    const std::size_t states = state_sizes_of(ahead_.cells).size();
-    if (!call.states.empty()) ahead.initial = call.states.data(), back.initial = ahead.initial + states;
-    if (ahead_.reading.states) ahead.final = call.y.data() + masked_outputs(), back.final = ahead.final + states;
+    if (!call.states.empty()) ahead.initial = call.states.data(), back.initial = ahead.initial + states_ahead_;
+    if (ahead_.reading.states)
+      ahead.final = call.y.data() + this->traits().masked_outputs, back.final = ahead.final + states_ahead_;
     if (mode_ == Mode::apart) {
       back.y = call.y[1];
       return run_stacks<T>({ahead, back});
@@ -121,6 +121,7 @@ class BidirectionalLayer : public GraphLayer<T> {
 
   Mode mode_;
   Half<T> ahead_, back_;
+  std::size_t states_ahead_ = 0;
 };
 
 }  // namespace

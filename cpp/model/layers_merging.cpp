@@ -12,8 +12,7 @@ namespace {
 template <class T>
 class MergingLayer : public GraphLayer<T> {
  public:
-  explicit MergingLayer(const Origin& origin, bool pair = false) : GraphLayer<T>(origin), pair_(pair) {}
-  bool many_inputs() const override { return true; }
+  MergingLayer(const Origin& origin, bool pair) : GraphLayer<T>(origin, {.many_inputs = true}), pair_(pair) {}
 
  protected:
   [[noreturn]] void fail(const std::string& expected, const std::vector<Shape>& x) const {
@@ -111,9 +110,10 @@ template <class T>
 class ConcatenateLayer : public MergingLayer<T> {
  public:
   explicit ConcatenateLayer(const Origin& origin)
-      : MergingLayer<T>(origin), axis_(read_axis(origin.fields, "axis", origin.fields.any("axis"))) {}
+      : MergingLayer<T>(origin, false), axis_(read_axis(origin.fields, "axis", origin.fields.any("axis"))) {
+    this->traits_.takes_ragged = axis_ == -1 || axis_ == 2;
+  }
 
-  bool takes_ragged() const override { return axis_ == -1 || axis_ == 2; }
   std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
     this->check_count(x);
     const Index rank = static_cast<Index>(x[0].size()), place = axis_ > 0 ? axis_ - 1 : rank + axis_;
@@ -186,13 +186,13 @@ template <class T>
 class DotLayer : public MergingLayer<T> {
  public:
   explicit DotLayer(const Origin& origin) : MergingLayer<T>(origin, true) {
+    this->traits_.takes_ragged = false;
     const JsonArray& axes = origin.fields.array("axes");
     if (axes.size() != 2) origin.fields.fail("axes", "two axes", {axes});
     for (std::size_t i = 0; i < 2; ++i) axes_[i] = read_axis(origin.fields, "axes", axes[i]);
     if (origin.fields.flag("normalize")) origin.fields.fail("normalize", "false", {true});
   }
 
-  bool takes_ragged() const override { return false; }
   std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
     this->check_count(x);
     Shape y;

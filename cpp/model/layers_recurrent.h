@@ -18,10 +18,10 @@ namespace latchwork {
 struct Reading {
   bool sequences = true;  // an output a step, else the last one
   bool reversed = false;
-  bool align = false;  // reversed: each output lies where its input does
-  bool states = false; // the final states are given too
-  bool hold = true;    // a masked step repeats the output before it, else it is 0
-  Index width = 0;     // elements from one row of y to the next; 0: units
+  bool align = false;   // reversed: each output lies where its input does
+  bool states = false;  // the final states are given too
+  bool hold = true;     // a masked step repeats the output before it, else it is 0
+  Index width = 0;      // elements from one row of y to the next; 0: units
 };
 
 template <class T>

@@ -38,7 +38,8 @@ std::string read_cells(const Json& described, const Origin& around, const char* 
 template <class T>
 std::vector<Index> state_sizes_of(const CellStack<T>& cells) {
   std::vector<Index> sizes;
-  for (const auto& cell : cells) sizes.insert(sizes.end(), static_cast<std::size_t>(cell->info().states), cell->units());
+  for (const auto& cell : cells)
+    sizes.insert(sizes.end(), static_cast<std::size_t>(cell->info().states), cell->units());
   return sizes;
 }
 
@@ -70,7 +71,8 @@ void run_stacks(std::vector<StackRun<T>> runs) {
         continue;
       }
       made.emplace_back(checked_product(size_of({run.x.shape.begin(), run.x.shape.end() - 1}), cell.units()));
-      now.push_back({&cell, run.x, {.reversed = run.reading.reversed, .align = true}, made.back().data(), initial, final});
+      now.push_back(
+          {&cell, run.x, {.reversed = run.reading.reversed, .align = true}, made.back().data(), initial, final});
       run.x.data = made.back().data();
       run.x.shape.back() = cell.units();
     }

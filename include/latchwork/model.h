@@ -86,8 +86,8 @@ class Model {
   const std::vector<std::string>& outputs() const;
 
   // Of a model with one input and one output; others throw Error here, in predict on one x, in session, generate and
-  // forecast. The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer gives
-  // sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
+  // forecast. The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer
+  // gives sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
   Shape output_shape(const Shape& shape) const;
   Shape output_shape(const Ragged& ragged) const;
   std::int64_t output_size(const Shape& shape) const;  // its product
@@ -101,8 +101,8 @@ class Model {
   void predict(const float* x, const Ragged& ragged, float* y) const;
   void predict(const double* x, const Ragged& ragged, double* y) const;
 
-  // The same of all inputs, x[i] of shapes[i], and all outputs: each x has the same number of samples, y[i] has room for
-  // output_shapes(shapes)[i]. Sequences of different lengths are not taken here: pad and mask them.
+  // The same of all inputs, x[i] of shapes[i], and all outputs: each x has the same number of samples, y[i] has room
+  // for output_shapes(shapes)[i]. Sequences of different lengths are not taken here: pad and mask them.
   std::vector<Shape> output_shapes(std::span<const Shape> shapes) const;
   void predict(std::span<const float* const> x, std::span<const Shape> shapes, std::span<float* const> y) const;
   void predict(std::span<const double* const> x, std::span<const Shape> shapes, std::span<double* const> y) const;

@@ -42,8 +42,8 @@ class Model(Network):
         ValueError: inputs and outputs are not connected, a layer is in another model, or names or dtypes clash.
 
     A layer called several times has one set of parameters, and its gradients add up. Layers are in the order of their
-    first calls, in `get_weights` too. Masks flow as in Keras. All that `Sequential` does holds here, `estimate` excepted;
-    sessions, `generate` and `forecast` are for graphs that are a row.
+    first calls, in `get_weights` too. Masks flow as in Keras. All that `Sequential` does holds here, but `estimate`;
+    sessions, `generate` and `forecast` are for graphs that are a row of layers, each called once.
 
     >>> import numpy as np
     >>> from latchwork.layers import LSTM, Concatenate, Dense, Input
