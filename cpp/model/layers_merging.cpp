@@ -8,40 +8,112 @@
 namespace latchwork {
 namespace {
 
-// As Python's, these keep subnormal numbers: numpy does this arithmetic there.
-template <class T>
-class MergingLayer : public GraphLayer<T> {
- public:
-  MergingLayer(const Origin& origin, bool pair) : GraphLayer<T>(origin, {.many_inputs = true}), pair_(pair) {}
+[[noreturn]] void fail(const AnyLayer& layer, const std::string& expected, const std::vector<Shape>& x) {
+  std::string shapes;
+  for (const Shape& each : x) shapes += (shapes.empty() ? "" : ", ") + shape_text(each);
+  throw Error(layer.name() + ": x must be " + expected + ", got samples of " + shapes);
+}
 
- protected:
-  [[noreturn]] void fail(const std::string& expected, const std::vector<Shape>& x) const {
-    std::string shapes;
-    for (const Shape& each : x) shapes += (shapes.empty() ? "" : ", ") + shape_text(each);
-    throw Error(this->name() + ": x must be " + expected + ", got samples of " + shapes);
-  }
-  void check_count(const std::vector<Shape>& x) const {
-    if (x.size() < 2 || (pair_ && x.size() > 2)) fail(pair_ ? "two arrays" : "two or more arrays", x);
-  }
-  // One shape for all, axis `except` aside (-1: there is none); what is -1 in some is what it is in the others.
-  Shape common(const std::vector<Shape>& x, Index except) const {
-    check_count(x);
-    Shape y = x[0];
-    for (const Shape& each : x) {
-      if (each.size() != y.size()) fail("arrays of as many axes", x);
-      for (std::size_t axis = 0; axis < y.size(); ++axis) {
-        if (static_cast<Index>(axis) == except) continue;
-        if (y[axis] < 0) y[axis] = each[axis];
-        if (each[axis] >= 0 && each[axis] != y[axis])
-          fail(except < 0 ? "arrays of one shape" : "arrays of one shape but for the axis", x);
-      }
+void check_count(const AnyLayer& layer, const std::vector<Shape>& x, bool pair) {
+  if (x.size() < 2 || (pair && x.size() > 2)) fail(layer, pair ? "two arrays" : "two or more arrays", x);
+}
+
+// One shape for all, axis `except` aside (-1: there is none); what is -1 in some is what it is in the others.
+Shape common(const AnyLayer& layer, const std::vector<Shape>& x, Index except) {
+  Shape y = x[0];
+  for (const Shape& each : x) {
+    if (each.size() != y.size()) fail(layer, "arrays of as many axes", x);
+    for (std::size_t axis = 0; axis < y.size(); ++axis) {
+      if (static_cast<Index>(axis) == except) continue;
+      if (y[axis] < 0) y[axis] = each[axis];
+      if (each[axis] >= 0 && each[axis] != y[axis])
+        fail(layer, except < 0 ? "arrays of one shape" : "arrays of one shape but for the axis", x);
     }
-    return y;
   }
+  return y;
+}
 
- private:
-  bool pair_;
-};
+// The axis of a file, counted with the batch's, as one of a sample's; out of range where there is none.
+Index place_in(const Shape& sample, Index axis) {
+  return axis > 0 ? axis - 1 : static_cast<Index>(sample.size()) + axis;
+}
+bool has(const Shape& sample, Index place) { return place >= 0 && place < static_cast<Index>(sample.size()); }
+
+Shape concatenated(const AnyLayer& layer, const std::vector<Shape>& x, Index axis) {
+  check_count(layer, x, false);
+  const Index place = place_in(x[0], axis);
+  if (!has(x[0], place)) fail(layer, "arrays that have axis " + std::to_string(axis), x);
+  Shape y = common(layer, x, place);
+  Index& along = y[static_cast<std::size_t>(place)];
+  along = 0;
+  for (const Shape& each : x) {
+    const Index size = each[static_cast<std::size_t>(place)];
+    if (size < 0 || along < 0)
+      along = -1;
+    else if (__builtin_add_overflow(along, size, &along))
+      fail(layer, "arrays of fewer numbers", x);
+  }
+  return y;
+}
+
+Shape multiplied(const AnyLayer& layer, const std::vector<Shape>& x, const Index* axes) {
+  check_count(layer, x, true);
+  Shape y;
+  Index sizes[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    const Index place = place_in(x[i], axes[i]);
+    if (x[i].size() > 2 || !has(x[i], place)) fail(layer, "[B, F] or [B, T, F] with the axes", x);
+    sizes[i] = x[i][static_cast<std::size_t>(place)];
+    if (x[i].size() == 2) y.push_back(x[i][static_cast<std::size_t>(1 - place)]);
+  }
+  if (sizes[0] >= 0 && sizes[1] >= 0 && sizes[0] != sizes[1]) fail(layer, "of one size along the axes", x);
+  if (y.empty()) y.push_back(1);
+  return y;
+}
+
+// Real where any input is; none unless all have one.
+Mask any_mask(const AnyLayer& layer, const std::vector<Form>& x) {
+  for (const Form& each : x) {
+    if (!each.mask) return {};
+    if (each.mask.shape != x[0].mask.shape) throw Error(layer.name() + ": masks must be of one shape");
+  }
+  const Index size = size_of(x[0].mask.shape);
+  const auto real = std::make_shared<bool[]>(static_cast<std::size_t>(size));
+  for (const Form& each : x)
+    for (Index i = 0; i < size; ++i) real[i] |= each.mask.real[i];
+  return {x[0].mask.shape, real};
+}
+
+// A step is real where it is in any input; an input without a mask is real throughout. place: the axis, in [B, ...].
+Mask concatenated_mask(const AnyLayer& layer, const std::vector<Form>& x, std::size_t place) {
+  if (std::none_of(x.begin(), x.end(), [](const Form& each) { return bool(each.mask); })) return {};
+  Shape steps(x[0].shape.begin(), x[0].shape.end() - 1);
+  const bool behind = place < steps.size();  // so are the masks, then; else they lie on each other
+  if (behind) steps[place] = 0;
+  for (const Form& each : x)
+    if (behind) steps[place] += each.shape[place];
+  const Index tail = behind ? size_of({steps.begin() + static_cast<Index>(place) + 1, steps.end()}) : 1;
+  const auto real = std::make_shared<bool[]>(static_cast<std::size_t>(size_of(steps)));
+  Shape own = steps;
+  Index begin = 0;
+  for (const Form& each : x) {
+    if (behind) own[place] = each.shape[place];
+    const Shape& masked = each.mask.shape;
+    if (masked.size() > own.size() || !std::equal(masked.begin(), masked.end(), own.begin()))
+      throw Error(layer.name() + ": a mask must be " + shape_text(own) + ", got " + shape_text(masked));
+    const Index repeated = size_of({own.begin() + static_cast<Index>(masked.size()), own.end()});
+    const Index inner = behind ? own[place] * tail : 1, whole = behind ? steps[place] * tail : 1;
+    for (Index i = 0, count = size_of(own); i < count; ++i)
+      real[i / inner * whole + begin + i % inner] |= !each.mask || each.mask.real[i / repeated];
+    if (behind) begin += inner;
+  }
+  return {steps, real};
+}
+
+template <class T>
+std::vector<Form> forms_of(const std::vector<Signal<T>>& x) {
+  return {x.begin(), x.end()};
+}
 
 enum class Operation { add, subtract, multiply, average, maximum, minimum };
 constexpr const char* kOperations[] = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"};
@@ -62,13 +134,17 @@ T merged(Operation operation, T y, T x) noexcept {
   }
 }
 
+// As Python's, these keep subnormal numbers: numpy does this arithmetic there.
 template <class T>
-class ElementwiseLayer : public MergingLayer<T> {
+class ElementwiseLayer : public GraphLayer<T> {
  public:
   ElementwiseLayer(Operation operation, const Origin& origin)
-      : MergingLayer<T>(origin, operation == Operation::subtract), operation_(operation) {}
+      : GraphLayer<T>(origin, {.many_inputs = true}), operation_(operation) {}
 
-  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override { return {this->common(x, -1)}; }
+  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
+    check_count(*this, x, operation_ == Operation::subtract);
+    return {common(*this, x, -1)};
+  }
   void run(const Call<T>& call) const override {
     const FloatScope usual = FloatScope::initial();
     const Index size = size_of(call.x[0].shape);
@@ -80,18 +156,7 @@ class ElementwiseLayer : public MergingLayer<T> {
     const T count = static_cast<T>(call.x.size());
     for (Index e = 0; e < size; ++e) y[e] /= count;
   }
-  // Real where any input is; none unless all have one.
-  Mask mask_of(const std::vector<Signal<T>>& x) const override {
-    for (const Signal<T>& each : x) {
-      if (!each.mask) return {};
-      if (each.mask.shape != x[0].mask.shape) throw Error(this->name() + ": masks must be of one shape");
-    }
-    const Index size = size_of(x[0].mask.shape);
-    const auto real = std::make_shared<bool[]>(static_cast<std::size_t>(size));
-    for (const Signal<T>& each : x)
-      for (Index i = 0; i < size; ++i) real[i] |= each.mask.real[i];
-    return {x[0].mask.shape, real};
-  }
+  Mask mask_of(const std::vector<Signal<T>>& x) const override { return any_mask(*this, forms_of(x)); }
 
  private:
   Operation operation_;
@@ -107,29 +172,15 @@ Index read_axis(Fields& fields, const char* field, const Json& json) {
 }
 
 template <class T>
-class ConcatenateLayer : public MergingLayer<T> {
+class ConcatenateLayer : public GraphLayer<T> {
  public:
   explicit ConcatenateLayer(const Origin& origin)
-      : MergingLayer<T>(origin, false), axis_(read_axis(origin.fields, "axis", origin.fields.any("axis"))) {
+      : GraphLayer<T>(origin, {.many_inputs = true}),
+        axis_(read_axis(origin.fields, "axis", origin.fields.any("axis"))) {
     this->traits_.takes_ragged = axis_ == -1 || axis_ == 2;
   }
 
-  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
-    this->check_count(x);
-    const Index rank = static_cast<Index>(x[0].size()), place = axis_ > 0 ? axis_ - 1 : rank + axis_;
-    if (place < 0 || place >= rank) this->fail("arrays that have axis " + std::to_string(axis_), x);
-    Shape y = this->common(x, place);
-    Index& along = y[static_cast<std::size_t>(place)];
-    along = 0;
-    for (const Shape& each : x) {
-      const Index size = each[static_cast<std::size_t>(place)];
-      if (size < 0 || along < 0)
-        along = -1;
-      else if (__builtin_add_overflow(along, size, &along))
-        this->fail("arrays of fewer numbers", x);
-    }
-    return {y};
-  }
+  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override { return {concatenated(*this, x, axis_)}; }
   void run(const Call<T>& call) const override {
     const std::size_t place = place_of(call.x[0].shape);
     const Index outer = size_of({call.x[0].shape.begin(), call.x[0].shape.begin() + static_cast<Index>(place)});
@@ -140,31 +191,8 @@ class ConcatenateLayer : public MergingLayer<T> {
         y = std::copy_n(each.data + row * size, size, y);
       }
   }
-  // A step is real where it is in any input; an input without a mask is real throughout.
   Mask mask_of(const std::vector<Signal<T>>& x) const override {
-    if (std::none_of(x.begin(), x.end(), [](const Signal<T>& each) { return bool(each.mask); })) return {};
-    const std::size_t place = place_of(x[0].shape);
-    Shape steps(x[0].shape.begin(), x[0].shape.end() - 1);
-    const bool behind = place < steps.size();  // so are the masks, then; else they lie on each other
-    if (behind) steps[place] = 0;
-    for (const Signal<T>& each : x)
-      if (behind) steps[place] += each.shape[place];
-    const Index tail = behind ? size_of({steps.begin() + static_cast<Index>(place) + 1, steps.end()}) : 1;
-    const auto real = std::make_shared<bool[]>(static_cast<std::size_t>(size_of(steps)));
-    Shape own = steps;
-    Index begin = 0;
-    for (const Signal<T>& each : x) {
-      if (behind) own[place] = each.shape[place];
-      const Shape& masked = each.mask.shape;
-      if (masked.size() > own.size() || !std::equal(masked.begin(), masked.end(), own.begin()))
-        throw Error(this->name() + ": a mask must be " + shape_text(own) + ", got " + shape_text(masked));
-      const Index repeated = size_of({own.begin() + static_cast<Index>(masked.size()), own.end()});
-      const Index inner = behind ? own[place] * tail : 1, whole = behind ? steps[place] * tail : 1;
-      for (Index i = 0, count = size_of(own); i < count; ++i)
-        real[i / inner * whole + begin + i % inner] |= !each.mask || each.mask.real[i / repeated];
-      if (behind) begin += inner;
-    }
-    return {steps, real};
+    return concatenated_mask(*this, forms_of(x), place_of(x[0].shape));
   }
 
  private:
@@ -183,30 +211,16 @@ struct Rows {
 };
 
 template <class T>
-class DotLayer : public MergingLayer<T> {
+class DotLayer : public GraphLayer<T> {
  public:
-  explicit DotLayer(const Origin& origin) : MergingLayer<T>(origin, true) {
-    this->traits_.takes_ragged = false;
+  explicit DotLayer(const Origin& origin) : GraphLayer<T>(origin, {.many_inputs = true, .takes_ragged = false}) {
     const JsonArray& axes = origin.fields.array("axes");
     if (axes.size() != 2) origin.fields.fail("axes", "two axes", {axes});
     for (std::size_t i = 0; i < 2; ++i) axes_[i] = read_axis(origin.fields, "axes", axes[i]);
     if (origin.fields.flag("normalize")) origin.fields.fail("normalize", "false", {true});
   }
 
-  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
-    this->check_count(x);
-    Shape y;
-    Index sizes[2];
-    for (std::size_t i = 0; i < 2; ++i) {
-      const Index rank = static_cast<Index>(x[i].size()), place = axes_[i] > 0 ? axes_[i] - 1 : rank + axes_[i];
-      if (rank < 1 || rank > 2 || place < 0 || place >= rank) this->fail("[B, F] or [B, T, F] with the axes", x);
-      sizes[i] = x[i][static_cast<std::size_t>(place)];
-      if (rank == 2) y.push_back(x[i][static_cast<std::size_t>(1 - place)]);
-    }
-    if (sizes[0] >= 0 && sizes[1] >= 0 && sizes[0] != sizes[1]) this->fail("of one size along the axes", x);
-    if (y.empty()) y.push_back(1);
-    return {y};
-  }
+  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override { return {multiplied(*this, x, axes_)}; }
   // Each number is a chain from zero, products rounded.
   void run(const Call<T>& call) const override {
     const FloatScope usual = FloatScope::initial();
