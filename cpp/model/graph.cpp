@@ -168,15 +168,17 @@ void read_nodes(ModelGraph& graph, Fields& fields, Tensors& tensors) {
 
 // As Python names them: by the layer, with _1, _2 where the name is taken.
 void name_outputs(ModelGraph& graph) {
-  std::vector<std::string>& names = graph.output_names;
+  std::unordered_set<std::string> taken;
+  std::vector<int> next(graph.layers.size());  // of each layer: all names below are taken
   for (const std::size_t slot : graph.outputs) {
     const auto node = std::find_if(graph.nodes.begin(), graph.nodes.end(),
                                    [&](const Node& each) { return slot < each.y + each.count; });
     const std::string& layer = graph.layers[node->layer]->name();
-    std::string name = layer;
-    for (int i = 1; std::find(names.begin(), names.end(), name) != names.end(); ++i)
-      name = layer + "_" + std::to_string(i);
-    names.push_back(std::move(name));
+    int& i = next[node->layer];
+    std::string name;
+    do name = i > 0 ? layer + "_" + std::to_string(i) : layer;
+    while (++i, !taken.insert(name).second);
+    graph.output_names.push_back(std::move(name));
   }
 }
 

@@ -29,7 +29,7 @@ from latchwork.layers import (
 from latchwork.models import saving
 
 HERE = Path(__file__).parent
-MOST_BYTES = {"reader": 40_000, "c": 4_000}
+MOST_BYTES = {"reader": 40_000, "c": 5_500}
 
 
 def graph(name):
