@@ -291,5 +291,5 @@ def test_layers_that_only_run_forward_say_so():
     model = Sequential([Forward(name="f"), Dense(1)])
     model.compile("sgd", "mse")
     assert model.predict(np.ones((2, 2))).shape == (2, 1)
-    with pytest.raises(TypeError, match="^Forward must define backward$"):
+    with pytest.raises(TypeError, match=r"^Forward must define backward$"):
         Forward().backward(None, np.ones((2, 2)))
