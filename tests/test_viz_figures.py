@@ -1,8 +1,10 @@
 """Figures of lw.viz and History: drawn without a screen, with titles and labels, and never shown."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from matplotlib import pyplot  # noqa: E402
 
 X = np.random.default_rng(1).normal(size=(6, 9, 2))
 LEVELS = [0.1, 0.5, 0.9]
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -237,3 +240,28 @@ found = lw.viz.confusion_matrix([0, 1], [0, 1])
 print("matplotlib" in sys.modules)
 """
     assert run(program, tmp_path).split() == ["False", "False"]
+
+
+# ---- the page -----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_its_images_and_the_figures_it_quotes(tmp_path):
+    page = (DOCS / "seeing.md").read_text("utf-8")
+    command = [sys.executable, str(DOCS / "make_images.py"), str(tmp_path)]
+    quoted = subprocess.run(command, check=True, capture_output=True, text=True, timeout=250).stdout.splitlines()
+    assert len(quoted) == 5
+    assert not [line for line in quoted if line not in page.replace("\n", " ")]
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert (
+        drawn
+        == set(re.findall(r"\(images/([a-z]+\.png)\)", page))
+        == {path.name for path in (DOCS / "images").iterdir()}
+    )
+    for path in (*tmp_path.iterdir(), *(DOCS / "images").iterdir()):
+        assert 5_000 < path.stat().st_size < 60_000, path
+
+
+def test_the_code_of_the_page_runs():
+    program = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "seeing.md").read_text("utf-8"), re.S))
+    exec(compile(program, "seeing.md", "exec"), {})
+    assert len(pyplot.get_fignums()) == program.count(".plot(") == 9

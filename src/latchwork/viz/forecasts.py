@@ -71,20 +71,26 @@ class Fan:
         at = np.arange(1 - len(before), steps + 1) if time is None else np.asarray(time)
         if at.shape != (len(before) + steps,):
             raise ValueError(f"time must be ({len(before) + steps},), got shape {at.shape}")
-        [axis] = drawing.panels(ax, 1, size=(7.6, 3.6))
-        ahead = at[len(before) :]
+        [axis] = drawing.panels(ax, 1, size=(8.8, 3.6))
+        last = before[-1:]  # where everything ahead begins
+        ahead = at[len(before) - len(last) :]
         for i, (share, low, high) in enumerate(self.bands):
             opacity = 0.2 + 0.5 * i / len(self.bands)
+            low, high = np.append(last, low), np.append(last, high)
             axis.fill_between(
                 ahead, low, high, color=drawing.BLUE, alpha=opacity, linewidth=0, label=f"{share:.0%} of the time"
             )
         if self.middle is not None:
-            axis.plot(ahead, self.middle, color=drawing.BLUE, linewidth=1.4, label="median")
+            axis.plot(ahead, np.append(last, self.middle), color=drawing.BLUE, linewidth=1.4, label="median")
         if len(before):
             axis.plot(at[: len(before)], before, color="0.35", linewidth=1, label="past")
         if came is not None:
-            axis.plot(ahead, came, color=drawing.RED, linewidth=1.2, label="what came")
-        axis.legend(frameon=False, fontsize=9)
+            axis.plot(ahead, np.append(last, came), color=drawing.RED, linewidth=1.2, label="what came")
+        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        if at.dtype.kind == "M":
+            from matplotlib import dates
+
+            axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(axis.xaxis.get_major_locator()))
         axis.set(
             title="Does the truth stay in the fan, and does the fan open as the horizon grows?",
             xlabel="steps ahead" if time is None else "time",

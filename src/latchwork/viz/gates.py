@@ -19,11 +19,11 @@ Array = NDArray[Any]
 READ = {
     "i": "bright lets the candidate in",
     "f": "bright keeps the cell state, dark forgets",
-    "g": "what would be added",
+    "g": "what would be added (purple) or taken off (orange)",
     "o": "bright shows the cell state",
     "z": "bright keeps the old state, dark takes the candidate",
     "r": "dark hides the old state from the candidate",
-    "n": "what would be taken",
+    "n": "what the old state would give way to",
     "h": "what the next layer sees",
     "c": "the memory; stripes along time are kept for long",
 }

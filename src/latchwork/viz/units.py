@@ -51,20 +51,28 @@ class HalfLife:
             ValueError: Another number of Axes.
         """
         [axis] = drawing.panels(ax, 1, size=(6.4, 3.6))
-        steps = np.sort(self.steps)
-        axis.plot(np.arange(len(steps)), steps, "o", markersize=4, color=drawing.BLUE)
+        steps, low, high = np.sort(self.steps), 0.05, 10.0 * self.length
+        axis.plot(np.arange(len(steps)), np.clip(steps, low, high), "o", markersize=4, color=drawing.BLUE)
+        outside = [at for at, value in enumerate(steps) if not low <= value <= high]
+        if outside:
+            axis.plot(
+                outside, np.clip(steps[outside], low, high), "o", markersize=8, fillstyle="none", color=drawing.RED
+            )
+            axis.set_xlabel(f"unit, shortest memory first (ringed: below {low:g} or above {high:g})")
+        else:
+            axis.set_xlabel("unit, shortest memory first")
         axis.axhline(self.length, color="0.4", linestyle="--", linewidth=1)
         axis.annotate(
             f"length of a sequence, {self.length} steps",
             (0, self.length),
-            (2, 3),
+            (0, 4),
             textcoords="offset points",
             color="0.3",
         )
         axis.set_yscale("log")
+        axis.set_ylim(top=max(1.8 * self.length, 1.2 * float(np.clip(steps, low, high).max())))
         axis.set(
             title=f"{self.layer}: do some units remember as long as the data ask?",
-            xlabel="unit, shortest memory first",
             ylabel=f"half-life by {KEPT[self.gate]}, time steps",
         )
         return axis.figure
