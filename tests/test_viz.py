@@ -159,6 +159,15 @@ def test_initial_states_of_a_graph():
     assert (lw.viz.gates(model, given, sample=1).values["h"] == model.predict(given)[1]).all()
 
 
+def test_initial_states_of_both_directions():
+    series, *starts = Input((None, F)), *(Input((H,)) for _ in range(4))
+    y = Bidirectional(LSTM(H, return_sequences=True))(series, initial_state=starts)
+    model = randomised(Model([series, *starts], y, dtype="float64"))
+    given = [X, *NOISE.normal(size=(4, B, H))]
+    halves = [lw.viz.gates(model, given, direction=way).values["h"] for way in ("forward", "backward")]
+    assert (np.concatenate(halves, axis=-1) == model.predict(given)[0]).all()
+
+
 def test_half_life_and_saturation():
     model = model_of(LSTM(H))
     f = np.concatenate([lw.viz.gates(model, X, sample=i).values["f"] for i in range(B)])
@@ -226,16 +235,17 @@ def norms_of_x(model, x, y):
 RAGGED = lw.Ragged.from_list([X[0, :4], X[1], X[2, :2], X[3, :5]])
 HOLES = X.copy()
 HOLES[0, 4:] = HOLES[1, :2] = HOLES[2, [1, 3, 5]] = -9
+RAGGED_HOLES = lw.Ragged.from_list([HOLES[0], HOLES[2, :5], HOLES[3, :2], HOLES[1, 1:]])
 
 
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("zero", [True, False])
 @pytest.mark.parametrize("backwards", [True, False])
-@pytest.mark.parametrize("x", [X, RAGGED, HOLES], ids=["array", "ragged", "masked"])
+@pytest.mark.parametrize("x", [X, RAGGED, HOLES, RAGGED_HOLES], ids=["array", "ragged", "masked", "ragged and masked"])
 def test_gradients_of_x_are_those_of_one_pass(x, backwards, zero, sequences):
     """Whatever the layout, the loop over steps finds what backward over all of them gives."""
     layer = LSTM(H, go_backwards=backwards, return_sequences=sequences, zero_output_for_mask=zero)
-    front = [Masking(-9, input_shape=(None, F))] if x is HOLES else [Input((None, F))]
+    front = [Masking(-9, input_shape=(None, F))] if x is HOLES or x is RAGGED_HOLES else [Input((None, F))]
     model = randomised(Sequential([*front, layer, Dense(2)], dtype="float64"))
     model.compile(loss="mse")
     output = model.predict(x)
@@ -246,8 +256,8 @@ def test_gradients_of_x_are_those_of_one_pass(x, backwards, zero, sequences):
         real = np.isfinite(row)
         np.testing.assert_allclose(row[real], expected[: len(row)][real[: len(expected)]], rtol=1e-10)
     assert sum((expected > 0).any() for expected in whole) >= 2
-    count = sum(map(len, x)) if isinstance(x, lw.Ragged) else (x[:, :, 0] != -9).sum()
-    assert np.isfinite(found).sum() == count
+    rows = x.values if isinstance(x, lw.Ragged) else x
+    assert np.isfinite(found).sum() == (rows[..., 0] != -9).sum()
 
 
 @pytest.mark.parametrize("mode", ["concat", "sum", "mul", "ave"])
@@ -335,6 +345,13 @@ def test_integrated_gradients_of_several_inputs_and_outputs():
     assert {name: values.shape for name, values in found.values.items()} == {"series": X.shape, "table": (B, 2)}
     np.testing.assert_allclose(found.values["table"], X[:, 0, :2] * model.get_weights()[-2][-2:, 2], rtol=1e-12)
     assert (found.output == model.predict(given)[1][:, 2]).all()
+
+
+def test_integrated_gradients_of_an_input_that_is_read_twice():
+    series = Input((None, F))
+    model = Model(series, Dense(1)(Concatenate()([LSTM(H)(series), GRU(H)(series)])), dtype="float64")
+    found = lw.viz.integrated_gradients(randomised(model), X)
+    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), found.output - found.baseline_output, atol=1e-9)
 
 
 def test_integrated_gradients_of_a_ragged():
