@@ -512,6 +512,8 @@ def test_a_sum_that_is_off_is_an_error():
     model.set_weights([w * 5 for w in model.get_weights()])
     with pytest.raises(ValueError, match=r"must add up to .*give more than 2 nodes"):
         lw.viz.integrated_gradients(model, X * 3, nodes=2)
+    with pytest.raises(ValueError, match="must add up to nan"):
+        lw.viz.integrated_gradients(model, X * np.nan)
     gap = lw.viz.integrated_gradients(model, X * 3, nodes=2, tolerance=None).gap
     assert np.abs(gap).max() > 1e-2
     assert np.abs(lw.viz.integrated_gradients(model, X * 3, nodes=400, tolerance=1e-2).gap).max() < 1e-2

@@ -115,6 +115,7 @@ def test_gates_of_masked_steps_are_blank():
     found = lw.viz.Gates("lstm", {"f": values}, np.ones((3, 1)), np.array([True, False, True]), {"f": "forget gate f"})
     shown = found.plot().axes[1].images[0].get_array()
     assert np.ma.getmaskarray(shown).tolist() == [[False, True, False]]
+    lw.viz.Gates("lstm", {"f": values * np.nan}, np.ones((3, 1)), np.zeros(3, bool), {"f": "forget gate f"}).plot()
 
 
 def test_rows_of_gradients_that_are_masked(model):

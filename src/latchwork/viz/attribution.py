@@ -148,7 +148,7 @@ def integrated_gradients(
     if tolerance is not None:
         # both outputs carry the rounding of a whole pass
         rounding = 256 * np.finfo(model.dtype).eps * (np.abs(outputs) + np.abs(bases) + np.abs(sums))
-        off = np.abs(gap) > tolerance * np.abs(outputs - bases) + rounding
+        off = ~(np.abs(gap) <= tolerance * np.abs(outputs - bases) + rounding)  # NaN too
         if off.any():
             i = int(off.argmax())
             raise ValueError(

@@ -90,7 +90,8 @@ class Fan:
         if at.dtype.kind == "M":
             from matplotlib import dates
 
-            axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(axis.xaxis.get_major_locator()))
+            short: Any = dates.ConciseDateFormatter
+            axis.xaxis.set_major_formatter(short(axis.xaxis.get_major_locator()))
         axis.set(
             title="Does the truth stay in the fan, and does the fan open as the horizon grows?",
             xlabel="steps ahead" if time is None else "time",

@@ -85,8 +85,9 @@ class Gates:
 
     def _draw(self, name: str, axis: Any) -> None:
         values = self.values[name]
-        is_gate = name in "ifozr" and np.nanmin(values) >= 0 and np.nanmax(values) <= 1
-        largest = max(float(np.nanmax(np.abs(values))), 1e-12)
+        there = values[np.isfinite(values)]
+        is_gate = name in "ifozr" and bool(((there >= 0) & (there <= 1)).all())
+        largest = float(np.abs(there).max(initial=1e-12))
         low, high = (0.0, 1.0) if is_gate else (-largest, largest)
         colours = drawing.SHARES if is_gate else drawing.SIGNED
         image = axis.imshow(
