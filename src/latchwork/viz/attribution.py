@@ -94,6 +94,7 @@ class Attribution:
             axis.bar(np.arange(len(flat)), flat, color=colours, width=0.8)
             axis.axhline(0, color="0.3", linewidth=0.8)
             axis.set(xlabel=across, ylabel="attribution, units of the output")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         return axis.figure
 
 
