@@ -18,7 +18,7 @@ GENERATED = {"cell_list.inc", "isa_list.inc"}
 # Each may import what stands before it (and itself); names are modules or packages of latchwork.
 PYTHON_FLOORS = (
     ("_core", "_version"),
-    ("names", "fields", "floats", "memory"),
+    ("names", "fields", "floats", "memory", "drawing"),
     ("config", "cpu", "random", "ragged", "progress", "schedules"),
     ("functional", "initializers", "losses", "optimizers"),
     ("metrics",),
@@ -27,6 +27,7 @@ PYTHON_FLOORS = (
     ("testing",),
     ("callbacks",),
     ("models",),
+    ("viz",),
     ("demo",),
     ("__main__",),
 )
@@ -160,7 +161,8 @@ FOREIGN_FUNCTIONS = {
     "cumsum", "cumprod", "trapezoid", "polyfit", "fft", "fsum",
 }  # fmt: skip
 FOREIGN_METHODS = {"mean", "sum", "std", "var", "dot", "cumsum", "cumprod", "trace"}
-NUMERICAL_PATH = [p for p in modules() if name_of(p) not in {"demo", "__main__", "progress"}]
+# What viz finds is looked at: it reaches no output, gradient or weight.
+NUMERICAL_PATH = [p for p in modules() if name_of(p) not in {"demo", "__main__", "progress", "viz"}]
 
 
 def of_integers(node):

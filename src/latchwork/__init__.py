@@ -46,13 +46,18 @@ __all__ = [
     "set_num_threads",
     "set_seed",
     "testing",
+    "viz",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """`lw.testing`, imported when it is asked for."""
+    """`lw.testing` and `lw.viz`, imported when they are asked for."""
     if name == "testing":
         import latchwork.testing
 
         return latchwork.testing
+    if name == "viz":
+        import latchwork.viz
+
+        return latchwork.viz
     raise AttributeError(f"module 'latchwork' has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from latchwork.drawing import draw_history
 from latchwork.names import resolve
 
 Logs = Mapping[str, float]
@@ -178,6 +179,23 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def plot(self, names: Any = None, *, log: bool = False, ax: Any = None) -> Any:
+        """Loss and metrics by epoch, a panel each; those of the validation dashed.
+
+        Args:
+            names: A figure of `history` or a list of them, without "val_"; None: all.
+            log: Whether values are on a logarithmic axis.
+            ax: matplotlib Axes to draw into, one for each name; None: a new Figure.
+
+        Returns:
+            The matplotlib Figure; it is not shown.
+
+        Raises:
+            ImportError: matplotlib is not installed: `pip install "latchwork[viz]"`.
+            ValueError: No epochs, an unknown name, or another number of Axes.
+        """
+        return draw_history(self.epoch, self.history, names, log, ax)
 
     def __repr__(self) -> str:
         return f"<History of {len(self.epoch)} epochs: {', '.join(self.history) or 'nothing'}>"

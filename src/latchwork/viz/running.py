@@ -1,0 +1,164 @@
+"""A model run to be looked at: as it predicts, and left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latchwork.layers import BatchNormalization, Bidirectional, Dropout, GaussianNoise
+from latchwork.layers.base import Layer
+from latchwork.layers.dense import like, values_of
+from latchwork.layers.recurrent import Recurrent
+from latchwork.models import Model, Sequential
+from latchwork.models.batches import Rows
+from latchwork.models.carried import Carried
+
+# What makes a training pass, which alone can go back, compute what `predict` computes.
+_AT_REST = ((Dropout, "rate", 0.0), (GaussianNoise, "stddev", 0.0), (BatchNormalization, "trainable", False))
+
+
+@contextmanager
+def at_rest(model: Any, x: Any, verb: str) -> Iterator[Rows]:
+    """Alone with a model, built for x: its passes are those of `predict`, stateful layers begin at zero; in the end
+    all is as before, the parameters' gradients too. Gives x as the model reads it."""
+    if not isinstance(model, (Sequential, Model)):
+        raise ValueError(f"{verb}: model must be a Sequential or a Model, got {type(model).__name__}")
+    entered = model._use.enter(verb, alone=True)
+    try:
+        rows, _ = model._read(x)
+        arena = model._built(rows)
+        with _as_in_prediction(model), _kept(arena.grads):
+            yield rows
+    finally:
+        model._use.leave(entered)
+
+
+@contextmanager
+def _kept(values: NDArray[Any]) -> Iterator[None]:
+    before = values.copy()
+    try:
+        yield
+    finally:
+        values[...] = before
+
+
+@contextmanager
+def _as_in_prediction(model: Any) -> Iterator[None]:
+    carried = model._carried
+    changed = [
+        (layer, name, getattr(layer, name), value)
+        for layer in _all_layers(model.layers)
+        for kind, name, value in _AT_REST
+        if isinstance(layer, kind)
+    ]
+    try:
+        model._carried = Carried()
+        for layer, name, _, value in changed:
+            setattr(layer, name, value)
+        yield
+    finally:
+        for layer, name, before, _ in changed:
+            setattr(layer, name, before)
+        model._carried = carried
+
+
+def _all_layers(layers: list[Layer]) -> Iterator[Layer]:
+    for layer in layers:
+        yield layer
+        yield from _all_layers(getattr(layer, "inner", []))
+
+
+@dataclass(eq=False)
+class Watched:
+    """What went into a recurrent layer, and once backward has run, the gradients of what came out."""
+
+    x: Any
+    initial: Any
+    mask: Any
+    dy: Any = None
+    d_states: Any = None
+    kept: Any = None
+
+
+@contextmanager
+def watching(layer: Any) -> Iterator[list[Watched]]:
+    """Notes the calls of a recurrent layer of a model in `at_rest`, in order."""
+    seen: list[Watched] = []
+    advance, retreat, trainable = layer._advance, layer._retreat, layer.trainable
+
+    def advancing(x: Any, initial: Any, mask: Any, training: bool) -> Any:
+        seen.append(Watched(x, initial, mask))
+        return advance(x, initial, mask, training)
+
+    def retreating(kept: Any, dy: Any, d_states: Any, need_dx: bool) -> Any:
+        seen[-1].dy, seen[-1].d_states, seen[-1].kept = dy, d_states, kept
+        return retreat(kept, dy, d_states, need_dx)
+
+    try:
+        layer._advance, layer._retreat = advancing, retreating
+        layer.trainable = True  # else backward may end before it comes here
+        yield seen
+    finally:
+        del layer._advance, layer._retreat
+        layer.trainable = trainable
+
+
+def one_call(seen: list[Watched], layer: Any, verb: str) -> Watched:
+    """The one call of a layer that was watched."""
+    if len(seen) != 1:
+        raise ValueError(f"{verb}: layer {layer.name!r} is called {len(seen)} times in its model, must be once")
+    return seen[0]
+
+
+def layer_of(model: Any, layer: Any, verb: str) -> Any:
+    """The recurrent layer that is meant: by name, itself, or None for the first one."""
+    found = [each for each in model.layers if _looks_inside(each)]
+    if layer is not None:
+        found = [each for each in model.layers if each is layer or each.name == layer]
+        if not found:
+            names = ", ".join(each.name for each in model.layers)
+            raise ValueError(f"{verb}: layer must be one of {model.name}'s ({names}), got {layer!r}")
+    if not found or not _looks_inside(found[0]):
+        what = "there is none" if not found else f"got {found[0].name!r}"
+        raise ValueError(f"{verb}: layer must be an LSTM, GRU or SimpleRNN, or a Bidirectional of one: {what}")
+    return found[0]
+
+
+def _looks_inside(layer: Any) -> bool:
+    if isinstance(layer, Bidirectional):
+        return isinstance(layer.forward_layer, Recurrent) and isinstance(layer.backward_layer, Recurrent)
+    return isinstance(layer, Recurrent)
+
+
+def input_gradients(model: Any, contexts: list[Any], dy: Any) -> list[Any]:
+    """The gradients of the model's inputs, None where an input has none; uses the contexts up."""
+    if not isinstance(model, Model):
+        for layer, context in zip(reversed(model.layers), reversed(contexts), strict=True):
+            dy = None if dy is None else layer.backward(context, dy, need_dx=True)
+        return [dy]
+    graph = model._graph
+    gradients: list[Any] = [None] * graph.slots
+    for slot, gradient in zip(graph.outputs, dy if len(graph.outputs) > 1 else [dy], strict=True):
+        gradients[slot] = _added(gradients[slot], gradient)
+    for node in reversed(graph.nodes):
+        of_y = [gradients[slot] for slot in node.y]
+        if all(each is None for each in of_y):
+            continue
+        dx = node.layer.backward(contexts[node.number], of_y if len(of_y) > 1 else of_y[0], need_dx=True)
+        if dx is None:
+            continue
+        of_x = dx if node.layer.many_inputs or node.states else [dx]
+        for slot, gradient in zip((*node.x, *node.states), of_x, strict=True):
+            gradients[slot] = _added(gradients[slot], gradient)
+    return gradients[: len(graph.inputs)]
+
+
+def _added(a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return like(a, np.add(values_of(a), values_of(b)))
