@@ -1,8 +1,9 @@
-// Normalization, windows over steps (convolutions, pools).
+// Normalization, windows over steps (convolutions, pools), attention.
 #include <limits>
 
 #include "bindings/arrays.h"
 #include "bindings/training.h"
+#include "layers/attention.h"
 #include "layers/normalization.h"
 #include "layers/windows.h"
 
@@ -208,9 +209,85 @@ void bind_windows(py::module_& m) {
   m.def("window_pass", &window_pass, py::arg("name"), py::arg("a"), py::arg("windows"), py::arg("which") = py::none());
 }
 
+// query_offsets, value_offsets, query_real, value_real, causal
+using GivenPlaces = std::tuple<py::array, py::array, Vector, Vector, bool>;
+
+AttentionPlaces attention_places(const GivenPlaces& given, const py::array& query, const py::array& value) {
+  const auto& [queries, values, query_real, value_real, causal] = given;
+  if (query.ndim() != 3 || value.ndim() != 3 || std::min({query.shape(1), query.shape(2), value.shape(2)}) < 1)
+    throw Error("query and value must be [N, heads, features], got " + shape_text(query) + ", " + shape_text(value));
+  AttentionPlaces p{offsets_of(queries, "query_offsets"), offsets_of(values, "value_offsets")};
+  if (p.query_offsets.size() != p.value_offsets.size()) throw Error("value_offsets must be as many as query_offsets");
+  const auto longest = [](std::span<const Index> offsets) {
+    Index most = 0;
+    for (std::size_t i = 1; i < offsets.size(); ++i) most = std::max(most, offsets[i] - offsets[i - 1]);
+    return most;
+  };
+  p.query_real = real_of(query_real, p.query_offsets.back());
+  p.value_real = real_of(value_real, p.value_offsets.back());
+  p.causal = causal;
+  p.heads = query.shape(1), p.key_size = query.shape(2), p.value_size = value.shape(2);
+  p.most_queries = longest(p.query_offsets), p.most_values = longest(p.value_offsets);
+  return p;
+}
+
+// query, key, value, places, keep, additive; then what a pass needs beside: backward dy, weights and theirs.
+py::tuple attention(const py::array& query, const py::array& key, const py::array& value, const GivenPlaces& given,
+                    const Vector& keep, const Vector& additive, bool want_weights, const Vector& dy,
+                    const Vector& weights, const Vector& d_weights) {
+  const AttentionPlaces p = attention_places(given, query, value);
+  const Index queries = p.query_offsets.back(), values = p.value_offsets.back();
+  const Index batch = static_cast<Index>(p.query_offsets.size()) - 1;
+  const std::vector<Index> of_query{queries, p.heads, p.key_size}, of_key{values, p.heads, p.key_size},
+      of_value{values, p.heads, p.value_size}, of_y{queries, p.heads, p.value_size},
+      of_weights{batch, p.heads, p.most_queries, p.most_values};
+  return by_dtype(query, "query", [&]<class T>(T) -> py::tuple {
+    const auto optional = [](const Vector& a, const std::vector<Index>& shape, const char* name) -> const T* {
+      return a ? checked<T>(*a, shape, name) : nullptr;
+    };
+    const AttentionArrays<T> in{checked<T>(query, of_query, "query"), checked<T>(key, of_key, "key"),
+                                checked<T>(value, of_value, "value"),
+                                optional(keep, {batch, p.most_queries, p.heads, p.most_values}, "keep"),
+                                optional(additive, {p.key_size}, "additive")};
+    if (!dy) {
+      auto y = make_array<T>(of_y);
+      py::array found = want_weights ? py::array(make_array<T>(of_weights)) : py::array();
+      T *const to = y.mutable_data(), *const to_weights =
+                                          want_weights ? static_cast<T*>(found.mutable_data()) : nullptr;
+      {
+        const Compute compute;
+        attend(p, in, to, to_weights);
+      }
+      return py::make_tuple(y, want_weights ? py::object(found) : py::none());
+    }
+    if (!weights) throw Error("weights must be given with dy");
+    auto d_query = make_array<T>(of_query), d_key = make_array<T>(of_key), d_value = make_array<T>(of_value),
+         d_additive = make_array<T>(additive ? of_query : std::vector<Index>{0});
+    const AttentionGradients<T> d{checked<T>(*dy, of_y, "dy"),
+                                  checked<T>(*weights, of_weights, "weights"),
+                                  optional(d_weights, of_weights, "d_weights"),
+                                  d_query.mutable_data(),
+                                  d_key.mutable_data(),
+                                  d_value.mutable_data(),
+                                  d_additive.mutable_data()};
+    {
+      const Compute compute;
+      attend_backward(p, in, d);
+    }
+    return py::make_tuple(d_query, d_key, d_value, d_additive);
+  });
+}
+
+void bind_attention(py::module_& m) {
+  m.def("attention", &attention, py::arg("query"), py::arg("key"), py::arg("value"), py::arg("places"),
+        py::arg("keep") = py::none(), py::arg("additive") = py::none(), py::arg("want_weights") = false,
+        py::arg("dy") = py::none(), py::arg("weights") = py::none(), py::arg("d_weights") = py::none());
+}
+
 }  // namespace
 
 void bind_layers(py::module_& m) {
+  bind_attention(m);
   bind_normalization(m);
   bind_windows(m);
 }

@@ -274,6 +274,24 @@ def window_pass(  # "gather", "scatter", "max", "max_backward", "mean", "mean_ba
     name: str, a: NDArray[Any], windows: GivenWindows, which: NDArray[np.int32] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.int32] | None]: ...
 
+# query_offsets, value_offsets, query_real, value_real, causal
+GivenPlaces: TypeAlias = tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.bool_] | None, bool
+]
+
+def attention(  # (y, weights or None); with dy and weights the gradients of query, key, value, additive
+    query: NDArray[Any],
+    key: NDArray[Any],
+    value: NDArray[Any],
+    places: GivenPlaces,
+    keep: NDArray[Any] | None = None,
+    additive: NDArray[Any] | None = None,
+    want_weights: bool = False,
+    dy: NDArray[Any] | None = None,
+    weights: NDArray[Any] | None = None,
+    d_weights: NDArray[Any] | None = None,
+) -> tuple[Any, ...]: ...
+
 # model files
 FORMAT: dict[str, str]
 
