@@ -209,85 +209,98 @@ void bind_windows(py::module_& m) {
   m.def("window_pass", &window_pass, py::arg("name"), py::arg("a"), py::arg("windows"), py::arg("which") = py::none());
 }
 
-// query_offsets, value_offsets, query_real, value_real, causal
-using GivenPlaces = std::tuple<py::array, py::array, Vector, Vector, bool>;
+// What `attention` is given, in this order, None where it is not there.
+enum Part {
+  query,
+  key,
+  value,
+  query_offsets,
+  value_offsets,
+  query_real,
+  value_real,
+  keep,
+  additive,
+  dy,
+  weights,
+  d_weights,
+  kParts
+};
+constexpr const char* kPartNames[] = {"query",         "key",        "value",      "query_offsets",
+                                      "value_offsets", "query_real", "value_real", "keep",
+                                      "additive",      "dy",         "weights",    "d_weights"};
 
-AttentionPlaces attention_places(const GivenPlaces& given, const py::array& query, const py::array& value) {
-  const auto& [queries, values, query_real, value_real, causal] = given;
-  if (query.ndim() != 3 || value.ndim() != 3 || std::min({query.shape(1), query.shape(2), value.shape(2)}) < 1)
-    throw Error("query and value must be [N, heads, features], got " + shape_text(query) + ", " + shape_text(value));
-  AttentionPlaces p{offsets_of(queries, "query_offsets"), offsets_of(values, "value_offsets")};
+AttentionPlaces attention_places(const Arrays& given, bool causal) {
+  if (given.size() != kParts) throw Error("given must be " + std::to_string(kParts) + " arrays or None");
+  for (const Part part : {query, key, value, query_offsets, value_offsets})
+    if (!given[part]) throw Error(std::string(kPartNames[part]) + " must be given");
+  for (const Part part : {query, value})
+    if (given[part]->ndim() != 3 || std::min(given[part]->shape(1), given[part]->shape(2)) < 1)
+      throw Error(std::string(kPartNames[part]) + " must be [N, heads, features], got " + shape_text(*given[part]));
+  AttentionPlaces p{offsets_of(*given[query_offsets], kPartNames[query_offsets]),
+                    offsets_of(*given[value_offsets], kPartNames[value_offsets])};
   if (p.query_offsets.size() != p.value_offsets.size()) throw Error("value_offsets must be as many as query_offsets");
   const auto longest = [](std::span<const Index> offsets) {
     Index most = 0;
     for (std::size_t i = 1; i < offsets.size(); ++i) most = std::max(most, offsets[i] - offsets[i - 1]);
     return most;
   };
-  p.query_real = real_of(query_real, p.query_offsets.back());
-  p.value_real = real_of(value_real, p.value_offsets.back());
+  p.query_real = real_of(given[query_real], p.query_offsets.back());
+  p.value_real = real_of(given[value_real], p.value_offsets.back());
   p.causal = causal;
-  p.heads = query.shape(1), p.key_size = query.shape(2), p.value_size = value.shape(2);
+  p.heads = given[query]->shape(1), p.key_size = given[query]->shape(2), p.value_size = given[value]->shape(2);
   p.most_queries = longest(p.query_offsets), p.most_values = longest(p.value_offsets);
   return p;
 }
 
-// query, key, value, places, keep, additive; then what a pass needs beside: backward dy, weights and theirs.
-py::tuple attention(const py::array& query, const py::array& key, const py::array& value, const GivenPlaces& given,
-                    const Vector& keep, const Vector& additive, bool want_weights, const Vector& dy,
-                    const Vector& weights, const Vector& d_weights) {
-  const AttentionPlaces p = attention_places(given, query, value);
+// y and weights, or the gradients of query, key, value and additive where dy is given.
+py::tuple attention(const Arrays& given, bool causal, bool want_weights) {
+  const AttentionPlaces p = attention_places(given, causal);
   const Index queries = p.query_offsets.back(), values = p.value_offsets.back();
   const Index batch = static_cast<Index>(p.query_offsets.size()) - 1;
   const std::vector<Index> of_query{queries, p.heads, p.key_size}, of_key{values, p.heads, p.key_size},
       of_value{values, p.heads, p.value_size}, of_y{queries, p.heads, p.value_size},
       of_weights{batch, p.heads, p.most_queries, p.most_values};
-  return by_dtype(query, "query", [&]<class T>(T) -> py::tuple {
-    const auto optional = [](const Vector& a, const std::vector<Index>& shape, const char* name) -> const T* {
-      return a ? checked<T>(*a, shape, name) : nullptr;
-    };
-    const AttentionArrays<T> in{checked<T>(query, of_query, "query"), checked<T>(key, of_key, "key"),
-                                checked<T>(value, of_value, "value"),
-                                optional(keep, {batch, p.most_queries, p.heads, p.most_values}, "keep"),
-                                optional(additive, {p.key_size}, "additive")};
-    if (!dy) {
-      auto y = make_array<T>(of_y);
-      py::array found = want_weights ? py::array(make_array<T>(of_weights)) : py::array();
-      T *const to = y.mutable_data(), *const to_weights =
-                                          want_weights ? static_cast<T*>(found.mutable_data()) : nullptr;
-      {
-        const Compute compute;
-        attend(p, in, to, to_weights);
-      }
-      return py::make_tuple(y, want_weights ? py::object(found) : py::none());
-    }
-    if (!weights) throw Error("weights must be given with dy");
-    auto d_query = make_array<T>(of_query), d_key = make_array<T>(of_key), d_value = make_array<T>(of_value),
-         d_additive = make_array<T>(additive ? of_query : std::vector<Index>{0});
-    const AttentionGradients<T> d{checked<T>(*dy, of_y, "dy"),
-                                  checked<T>(*weights, of_weights, "weights"),
-                                  optional(d_weights, of_weights, "d_weights"),
-                                  d_query.mutable_data(),
-                                  d_key.mutable_data(),
-                                  d_value.mutable_data(),
-                                  d_additive.mutable_data()};
+  const void* data[kParts] = {};
+  const auto check = [&](Part part, const std::vector<Index>& shape) {
+    if (!given[part]) return;
+    require_shape(*given[part], shape, kPartNames[part]);
+    if (is_double(*given[query], "query"))
+      data[part] = data_of<double>(*given[part], kPartNames[part]);
+    else
+      data[part] = data_of<float>(*given[part], kPartNames[part]);
+  };
+  check(query, of_query), check(key, of_key), check(value, of_value), check(additive, {p.key_size}), check(dy, of_y);
+  check(keep, {batch, p.most_queries, p.heads, p.most_values}), check(weights, of_weights);
+  check(d_weights, of_weights);
+  if (data[dy] && !data[weights]) throw Error("weights must be given with dy");
+  return by_dtype(*given[query], "query", [&]<class T>(T) -> py::tuple {
+    const auto at = [&](Part part) { return static_cast<const T*>(data[part]); };
+    const AttentionArrays<T> in{at(query), at(key), at(value), at(keep), at(additive)};
+    const bool back = data[dy] != nullptr;
+    const std::vector<Index> none{0};
+    py::array_t<T> made[] = {make_array<T>(back ? of_query : of_y),
+                             make_array<T>(back           ? of_key
+                                           : want_weights ? of_weights
+                                                          : none),
+                             make_array<T>(back ? of_value : none),
+                             make_array<T>(back && data[additive] ? of_query : none)};
+    T* to[4];
+    for (int i = 0; i < 4; ++i) to[i] = made[i].mutable_data();
     {
       const Compute compute;
-      attend_backward(p, in, d);
+      if (back)
+        attend_backward<T>(p, in, {at(dy), at(weights), at(d_weights), to[0], to[1], to[2], to[3]});
+      else
+        attend<T>(p, in, to[0], want_weights ? to[1] : nullptr);
     }
-    return py::make_tuple(d_query, d_key, d_value, d_additive);
+    return py::make_tuple(made[0], made[1], made[2], made[3]);
   });
-}
-
-void bind_attention(py::module_& m) {
-  m.def("attention", &attention, py::arg("query"), py::arg("key"), py::arg("value"), py::arg("places"),
-        py::arg("keep") = py::none(), py::arg("additive") = py::none(), py::arg("want_weights") = false,
-        py::arg("dy") = py::none(), py::arg("weights") = py::none(), py::arg("d_weights") = py::none());
 }
 
 }  // namespace
 
 void bind_layers(py::module_& m) {
-  bind_attention(m);
+  m.def("attention", &attention, py::arg("given"), py::arg("causal"), py::arg("want_weights"));
   bind_normalization(m);
   bind_windows(m);
 }

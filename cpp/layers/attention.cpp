@@ -292,9 +292,10 @@ class Head {
   T *scores_, *kept_, *slopes_, *tiles_, *sums_, *tanh_;
 };
 
-// f(Head, sample, head) for all, dealt out one by one: sequences differ in length.
-template <class T, class F>
-void for_heads(const AttentionPlaces& p, const AttentionArrays<T>& in, F f) {
+// Heads of all samples, dealt out one by one: sequences differ in length.
+template <class T>
+void for_heads(const AttentionPlaces& p, const AttentionArrays<T>& in, T* y, T* weights,
+               const AttentionGradients<T>* d) {
   const Index pieces = (static_cast<Index>(p.query_offsets.size()) - 1) * p.heads;
   const Index work = p.query_offsets.back() * p.most_values * p.heads * (p.key_size + p.value_size);
   Team team(static_cast<int>(std::min({pieces, work / kWork + 1, Index(1024)})));
@@ -305,7 +306,12 @@ void for_heads(const AttentionPlaces& p, const AttentionArrays<T>& in, F f) {
   InterruptPoll poll;
   team.run([&](int member) {
     Head<T> head(p, in, memory.data() + member * numbers, indices.data() + member * rows, poll);
-    for (Index i = next++; i < pieces && !poll.wanted(); i = next++) f(head, i / p.heads, i % p.heads);
+    for (Index i = next++; i < pieces && !poll.wanted(); i = next++) {
+      if (d)
+        head.backward(i / p.heads, i % p.heads, *d);
+      else
+        head.forward(i / p.heads, i % p.heads, y, weights);
+    }
   });
   poll.check();
 }
@@ -314,12 +320,12 @@ void for_heads(const AttentionPlaces& p, const AttentionArrays<T>& in, F f) {
 
 template <class T>
 void attend(const AttentionPlaces& places, const AttentionArrays<T>& in, T* y, T* weights) {
-  for_heads(places, in, [=](Head<T>& work, Index sample, Index head) { work.forward(sample, head, y, weights); });
+  for_heads<T>(places, in, y, weights, nullptr);
 }
 
 template <class T>
 void attend_backward(const AttentionPlaces& places, const AttentionArrays<T>& in, const AttentionGradients<T>& d) {
-  for_heads(places, in, [&](Head<T>& work, Index sample, Index head) { work.backward(sample, head, d); });
+  for_heads<T>(places, in, nullptr, nullptr, &d);
 }
 
 #define LATCHWORK_INSTANTIATE(T)                                                   \

@@ -274,23 +274,11 @@ def window_pass(  # "gather", "scatter", "max", "max_backward", "mean", "mean_ba
     name: str, a: NDArray[Any], windows: GivenWindows, which: NDArray[np.int32] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.int32] | None]: ...
 
-# query_offsets, value_offsets, query_real, value_real, causal
-GivenPlaces: TypeAlias = tuple[
-    NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.bool_] | None, bool
-]
-
-def attention(  # (y, weights or None); with dy and weights the gradients of query, key, value, additive
-    query: NDArray[Any],
-    key: NDArray[Any],
-    value: NDArray[Any],
-    places: GivenPlaces,
-    keep: NDArray[Any] | None = None,
-    additive: NDArray[Any] | None = None,
-    want_weights: bool = False,
-    dy: NDArray[Any] | None = None,
-    weights: NDArray[Any] | None = None,
-    d_weights: NDArray[Any] | None = None,
-) -> tuple[Any, ...]: ...
+# query, key, value, query_offsets, value_offsets, query_real, value_real, keep, additive, dy, weights, d_weights
+# -> y, weights; with dy the gradients of query, key, value, additive
+def attention(
+    given: Sequence[NDArray[Any] | None], causal: bool, want_weights: bool
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]: ...
 
 # model files
 FORMAT: dict[str, str]

@@ -19,6 +19,15 @@ from latchwork.ragged import Ragged
 Rows = NDArray[Any]
 
 
+class Places(NamedTuple):
+    """Where each sequence begins, and which rows are real (None: all)."""
+
+    query_offsets: NDArray[np.int64]  # [B + 1]
+    value_offsets: NDArray[np.int64]
+    query_real: Mask | None  # [queries]
+    value_real: Mask | None
+
+
 class Given(NamedTuple):
     """What a call was given: checked batches, their numbers with 0 at masked steps, and which steps are real."""
 
@@ -26,7 +35,7 @@ class Given(NamedTuple):
     query: Rows  # [B, Tq, F] or, of a Ragged, [N, F]
     key: Rows
     value: Rows
-    places: _core.GivenPlaces
+    places: Places
 
 
 class Kept(NamedTuple):
@@ -113,10 +122,10 @@ class Attending(Drawing):
 
     def _joined(self, y: Rows, given: Given, training: bool) -> tuple[Rows, Any]:
         """[N, features] of the heads' sums [N, heads, D], and a context."""
-        return y.reshape(len(y), -1), None
+        return y.reshape(len(y), y.shape[1] * y.shape[2]), None
 
     def _joined_backward(self, kept: Kept, dy: Rows) -> Rows:
-        return dy.reshape(len(kept.scored[0]), kept.scored[2].shape[1], -1)
+        return dy.reshape(len(dy), *kept.scored[2].shape[1:])
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -128,11 +137,12 @@ class Attending(Drawing):
         shape = self._scores_shape(given)
         keep = self._keep(shape, step) if training else None
         want = training or self.return_attention_scores
-        y, weights = _core.attention(query, key, value, given.places, keep, vector, want)
+        arrays = [query, key, value, *given.places, keep, vector, None, None, None]
+        y, weights, _, _ = _core.attention(arrays, self.use_causal_mask, want)
         rows, behind = self._joined(y, given, training)
         ctx = Kept(given, scored, before, behind, keep, weights) if training else None
         first = given.parts[0]
-        out = like(first, rows.reshape(*values_of(first).shape[:-1], -1))
+        out = like(first, rows.reshape(*values_of(first).shape[:-1], rows.shape[-1]))
         return [out, weights.reshape(shape)] if self.return_attention_scores else out, ctx
 
     @usual_floats
@@ -150,9 +160,8 @@ class Attending(Drawing):
                 got = f"{self._scores_shape(given)}, got {d_weights.shape}"
                 raise ValueError(f"{self.name}: dy[1] must have the shape of the scores, {got}")
             d_weights = d_weights.reshape(ctx.weights.shape)
-        found = _core.attention(
-            query, key, value, given.places, ctx.keep, vector, False, rows, ctx.weights, d_weights
-        )  # fmt: skip
+        arrays = [query, key, value, *given.places, ctx.keep, vector, rows, ctx.weights, d_weights]
+        found = _core.attention(arrays, self.use_causal_mask, False)
         d_query, d_key, d_value = self._scored_backward(ctx, found, need_dx)
         if d_query is None or d_key is None or d_value is None:
             return None
@@ -210,7 +219,7 @@ class Attending(Drawing):
         real = self._real(mask, parts)
         values = real[1] if len(real) < 3 else _both(real[1], real[2])
         query, value, key = _cleared(parts[0], real[0]), _cleared(parts[1], values), _cleared(parts[-1], values)
-        return Given(parts, query, key, value, (offsets[0], offsets[1], real[0], values, self.use_causal_mask))
+        return Given(parts, query, key, value, Places(offsets[0], offsets[1], real[0], values))
 
     def _real(self, mask: Any, parts: list[Batch]) -> list[Mask | None]:
         """The masks, one for each input: None, or a bool for each of its rows."""

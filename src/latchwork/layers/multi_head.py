@@ -193,7 +193,9 @@ class MultiHeadAttention(Attending):
         of_parts = (gradients[0] * self._factor(), gradients[1], gradients[2])
         inputs = (kept.given.query, kept.given.key, kept.given.value)
         for part, ctx, d, x in zip(PARTS, kept.before, of_parts, inputs, strict=False):
-            found.append(self._projections[part].backward(ctx, d.reshape(*x.shape[:-1], -1), need_dx))
+            found.append(
+                self._projections[part].backward(ctx, d.reshape(*x.shape[:-1], d.shape[1] * d.shape[2]), need_dx)
+            )
         return tuple(found)
 
     def _joined(self, y: Rows, given: Given, training: bool) -> tuple[Rows, Any]:
@@ -203,7 +205,7 @@ class MultiHeadAttention(Attending):
         return _silent(rows.reshape(-1, rows.shape[-1]), given), ctx
 
     def _joined_backward(self, kept: Kept, dy: Rows) -> Rows:
-        grad = _silent(dy, kept.given).reshape(*kept.given.query.shape[:-1], -1)
+        grad = _silent(dy, kept.given).reshape(*kept.given.query.shape[:-1], dy.shape[-1])
         d = self._projections["attention_output"].backward(kept.behind, grad, True)
         assert d is not None
         return d.reshape(-1, self.num_heads, self.value_dim)
@@ -211,5 +213,5 @@ class MultiHeadAttention(Attending):
 
 def _silent(rows: Rows, given: Given) -> Rows:
     """The rows [N, F], 0 at masked queries."""
-    real = given.places[2]
+    real = given.places.query_real
     return rows if real is None else np.where(real[:, None], rows, np.zeros((), rows.dtype))
