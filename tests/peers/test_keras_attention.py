@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from latchwork import layers
 from latchwork.models import Model
-from peers.keras_adapter import IGNORED, keras, numbers, share_weights, tensor
+from peers.keras_adapter import IGNORED, keras, share_weights, tensor
 from peers.test_keras_live import FLAGS, SEEDS, close
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED]
