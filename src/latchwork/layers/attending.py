@@ -107,7 +107,7 @@ class Attending(Drawing):
         return ()
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
-        """The query's of the list `mask`: y has a step for each step of the query."""
+        """The query's of the list `mask`: y has a step for each step of the query, whatever else is in `x`."""
         return None if mask is None else mask[0]
 
     # ---- what subclasses say ------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ class _Plain(Attending):
         return (query[0], value[1])
 
     def step_flops(self, x_shape: Any) -> int:
-        """Of one query: 2 for each product with keys and values; steps of any number count as 1."""
+        """Of one query of a sample of the shapes in `x_shape`: 2 for each product with keys and values, an open number of
+        steps counting as 1."""
         query, value, _ = self._three(x_shape)
         return 2 * (value[0] or 1) * ((query[1] or 0) + (value[1] or 0))
 
@@ -185,5 +185,5 @@ def columns(a: Rows, b: Rows) -> NDArray[np.float64]:
 
 
 def total(amounts: NDArray[np.float64]) -> float:
-    """Their sum, rounded once."""
-    return math.fsum(amounts.tolist())
+    """Their sum, a long one."""
+    return _core.sum(amounts)
