@@ -156,7 +156,7 @@ class MultiHeadAttention(Attending):
         return (self.num_heads,)
 
     def step_flops(self, x_shape: Any) -> int:
-        """Of one step of all inputs, of the shapes in `x_shape`: products with kernels, and a query's with keys and values."""
+        """Of one step of all inputs of the shapes in `x_shape`: products with kernels, and those of a query."""
         steps = self._three(x_shape)[1][0] or 1
         return super().step_flops(x_shape) + 2 * steps * self.num_heads * (self.key_dim + self.value_dim)
 
