@@ -41,7 +41,7 @@ def main(steps=1500):
         d_lstm = functional.lstm_backward(lstm_ctx, d_dense.x, need_dx=False)
         gradients = [d_lstm.kernel, d_lstm.recurrent_kernel, d_lstm.bias, d_dense.kernel, d_dense.bias]
         for optimizer, weight, gradient in zip(optimizers, weights, gradients, strict=True):
-            optimizer.apply(weight.reshape(-1), gradient.reshape(-1))
+            optimizer.update(weight.reshape(-1), gradient.reshape(-1))
         if step % 100 == 0 or step == steps - 1:
             print(f"step {step:4d}  loss {total / count:.5f}  (always guessing 1: 0.167)")
     return total / count

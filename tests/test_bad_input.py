@@ -163,7 +163,10 @@ MODELS = {
         "unknown on_nonfinite 'raises'; nearest known: 'raise'",
     ),
     "class_weight": (lambda m: m.fit(X, Y, class_weight={0: "1"}), "class_weight must hold a finite number"),
-    "steps": (lambda m: m.evaluate(X, Y, steps=3), "evaluate: steps must be None"),
+    "steps": (
+        lambda m: m.evaluate(X, Y, steps=3),
+        "evaluate: steps must be at most 1, the batches of 32 there are, got 3",
+    ),
     "loss": (lambda m: m.compile(loss="msee"), "unknown loss 'msee'; nearest known: .*'mse'"),
     "optimizer": (lambda m: m.compile("adamm", "mse"), "unknown optimizer 'adamm'; nearest known: .*'adam'"),
     "metric": (lambda m: m.compile("adam", "mse", ["maee"]), "unknown metric 'maee'; nearest known: .*'mae'"),

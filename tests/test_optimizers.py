@@ -115,7 +115,7 @@ def run(optimizer, dtype, n=101, steps=20, seed=0):
     rng = np.random.default_rng(seed)
     w = rng.normal(size=n).astype(dtype)
     for _ in range(steps):
-        optimizer.apply(w, rng.normal(size=n).astype(dtype))
+        optimizer.update(w, rng.normal(size=n).astype(dtype))
     return w
 
 
@@ -126,7 +126,7 @@ def test_float64_is_the_formula_to_1e_12(make):
     wanted = w.copy()
     for step in range(1, 41):
         g = rng.normal(size=101)
-        o.apply(w, g.copy())
+        o.update(w, g.copy())
         reference.step(wanted, g)
         np.testing.assert_allclose(w, wanted, rtol=1e-12, atol=1e-12)
         assert o.iterations == step
@@ -140,8 +140,8 @@ def test_float32_follows_float64(make):
     narrow, double = make(), make()
     for _ in range(20):
         g = rng.normal(size=101).astype(np.float32)
-        narrow.apply(w, g)
-        double.apply(wide, g.astype(np.float64))
+        narrow.update(w, g)
+        double.update(wide, g.astype(np.float64))
     np.testing.assert_allclose(w, wide, rtol=0, atol=20 * 8 * np.finfo(np.float32).eps * np.abs(wide).max())
 
 
@@ -175,7 +175,7 @@ def test_keras_says_the_same(optimizer, wanted):
     optimizer.build(3, np.float64)
     w = np.array([1.0, 2.0, -0.5])
     for k in range(4):
-        optimizer.apply(w, np.array([0.5, -1.0, 3.0]) * (1 - 0.75 * k), [(0, 2, "v"), (2, 3, "w")])
+        optimizer.update(w, np.array([0.5, -1.0, 3.0]) * (1 - 0.75 * k), [(0, 2, "v"), (2, 3, "w")])
     # Keras keeps some of its constants in float32: its own digits end near 1e-8.
     np.testing.assert_allclose(w, wanted, rtol=2e-8)
 
@@ -183,30 +183,30 @@ def test_keras_says_the_same(optimizer, wanted):
 def test_clipnorm_is_each_variables_own():
     g = np.array([3.0, 4.0, 0.3, 0.4, 0.0, 7.0])
     w = np.zeros(6)
-    SGD(1.0, clipnorm=1.0).apply(w, g, [(0, 2, "a"), (2, 4, "b"), (4, 5, "c")])
+    SGD(1.0, clipnorm=1.0).update(w, g, [(0, 2, "a"), (2, 4, "b"), (4, 5, "c")])
     np.testing.assert_allclose(w, [-0.6, -0.8, -0.3, -0.4, 0, 0], rtol=1e-15)
 
 
 def test_global_clipnorm_is_that_of_the_trainable_ones_together():
     g = np.array([3.0, 100.0, 4.0])
     w = np.zeros(3)
-    SGD(1.0, global_clipnorm=1.0).apply(w, g.copy(), [(0, 1, "a"), (2, 3, "b")])
+    SGD(1.0, global_clipnorm=1.0).update(w, g.copy(), [(0, 1, "a"), (2, 3, "b")])
     np.testing.assert_allclose(w, [-0.6, 0, -0.8], rtol=1e-15)
     w = np.zeros(3)
-    SGD(1.0, global_clipnorm=5.0).apply(w, g.copy(), [(0, 1, "a"), (2, 3, "b")])
+    SGD(1.0, global_clipnorm=5.0).update(w, g.copy(), [(0, 1, "a"), (2, 3, "b")])
     np.testing.assert_array_equal(w, [-3, 0, -4])  # at the bound: untouched
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 def test_a_joint_norm_that_is_not_finite_spoils_every_gradient(value):
     w = np.zeros(2)
-    SGD(1.0, global_clipnorm=1.0).apply(w, np.array([value, 1.0]), [(0, 1, "a"), (1, 2, "b")])
+    SGD(1.0, global_clipnorm=1.0).update(w, np.array([value, 1.0]), [(0, 1, "a"), (1, 2, "b")])
     assert np.isnan(w).all()
 
 
 def test_clipvalue_clips_each_element():
     w = np.zeros(4)
-    SGD(1.0, clipvalue=0.5).apply(w, np.array([-2.0, 0.25, 2.0, np.nan]))
+    SGD(1.0, clipvalue=0.5).update(w, np.array([-2.0, 0.25, 2.0, np.nan]))
     np.testing.assert_array_equal(w, [0.5, -0.25, -0.5, np.nan])
 
 
@@ -216,8 +216,8 @@ def test_what_is_not_trainable_stays(make):
     g = np.linspace(-1, 1, 30)
     some, every = make(), make()
     for _ in range(3):
-        some.apply(w, g.copy(), [(0, 3, "a"), (3, 10, "b"), (20, 30, "c")])
-        every.apply(whole, g.copy())
+        some.update(w, g.copy(), [(0, 3, "a"), (3, 10, "b"), (20, 30, "c")])
+        every.update(whole, g.copy())
     assert (w[10:20] == 2.0).all()
     assert_bits(np.delete(w, range(10, 20)), np.delete(whole, range(10, 20)))
 
@@ -234,9 +234,9 @@ def test_one_answer_on_every_isa_and_any_number_of_threads(make, dtype):
 
 def test_the_learning_rate_may_be_set_between_steps():
     o, w = SGD(1.0), np.zeros(1)
-    o.apply(w, np.ones(1))
+    o.update(w, np.ones(1))
     o.learning_rate = 0.25
-    o.apply(w, np.ones(1))
+    o.update(w, np.ones(1))
     assert w[0] == -1.25
     with pytest.raises(ValueError, match=r"^learning_rate must be 0 or more, got -1.0$"):
         o.learning_rate = -1
@@ -248,17 +248,17 @@ def test_a_state_that_was_kept_goes_on():
     gradients = rng.normal(size=(6, 9))
     whole, w = Adam(0.1), np.ones(9)
     for g in gradients:
-        whole.apply(w, g.copy())
+        whole.update(w, g.copy())
     first, other = Adam(0.1), np.ones(9)
     for g in gradients[:3]:
-        first.apply(other, g.copy())
+        first.update(other, g.copy())
     second = Adam(0.1)
     second.build(9, np.float64)
     second.iterations = first.iterations
     for name, values in first.slots.items():
         second.slots[name][:] = values
     for g in gradients[3:]:
-        second.apply(other, g.copy())
+        second.update(other, g.copy())
     assert_bits(other, w)
 
 
@@ -267,7 +267,7 @@ def test_bias_correction_of_many_steps():
     o.build(1, np.float64)
     o.iterations = 12_344
     w = np.zeros(1)
-    o.apply(w, np.ones(1))
+    o.update(w, np.ones(1))
     alpha = np.sqrt(1 - 0.999**12_345) / (1 - 0.9**12_345)
     assert w[0] == pytest.approx(-alpha * (1 - 0.9) / np.sqrt(1 - 0.999), rel=1e-13)
 
@@ -280,7 +280,7 @@ def test_momentum_of_many_steps(beta_1):
     for taken in (999, 1000, 1001, 5000):
         o.iterations, o.slots["momentum"][:], o.slots["velocity"][:] = taken, 0.25, 1.0
         w = np.zeros(1)
-        o.apply(w, np.ones(1))
+        o.update(w, np.ones(1))
         momenta = beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, taken + 3, dtype=np.float64))
         now, after, product = momenta[-2], momenta[-1], np.prod(momenta[:-1])
         m = 0.25 + 0.75 * (1 - beta_1)
@@ -290,7 +290,7 @@ def test_momentum_of_many_steps(beta_1):
 
 def test_lion_passes_on_what_is_not_a_number():
     w = np.zeros(3)
-    Lion(0.5).apply(w, np.array([np.nan, 0.0, -2.0]))
+    Lion(0.5).update(w, np.array([np.nan, 0.0, -2.0]))
     np.testing.assert_array_equal(w, [np.nan, 0.0, 0.5])
 
 
@@ -301,7 +301,7 @@ def test_averages():
     o.finalize(w)
     assert w.tolist() == [4.0, 8.0]
     for _ in range(2):
-        o.apply(w, np.ones(2), [(0, 1, "a")])
+        o.update(w, np.ones(2), [(0, 1, "a")])
     assert w.tolist() == [2.0, 8.0]
     assert o.slots["average"].tolist() == [2.5, 8.0]
     o.finalize(w, [(0, 1, "a")])
@@ -378,7 +378,7 @@ def test_a_learning_rate_that_is_no_number():
 def test_bad_steps_change_nothing(params, grads, ranges, message):
     o = Adam(clipvalue=0.1)
     with pytest.raises(ValueError, match=f"^{message}"):
-        o.apply(params, grads, ranges)
+        o.update(params, grads, ranges)
     assert (params == 1).all()
     assert (grads == 1).all()
     assert o.iterations == 0
@@ -388,9 +388,9 @@ def test_an_optimizer_belongs_to_one_model():
     o = Adam()
     o.build(3, np.float32)
     o.build(4, np.float32)  # no step taken: nothing is lost
-    o.apply(np.ones(4, np.float32), np.ones(4, np.float32))
+    o.update(np.ones(4, np.float32), np.ones(4, np.float32))
     with pytest.raises(ValueError, match=r"'adam' has taken steps with 4 float32 parameters; a model of 5 float64"):
-        o.apply(np.ones(5), np.ones(5))
+        o.update(np.ones(5), np.ones(5))
 
 
 def test_the_core_checks_its_arguments():

@@ -134,7 +134,7 @@ def test_the_rate_of_an_optimizer_is_that_of_its_next_step():
     w, rates = np.zeros(1), []
     for _ in range(4):
         rates.append(sgd.learning_rate)
-        sgd.apply(w, np.ones(1))
+        sgd.update(w, np.ones(1))
     assert rates == [0.5, 0.25, 0.125, 0.0625]
     assert w[0] == -sum(rates)
     sgd.iterations = 1

@@ -32,10 +32,10 @@ class Progress:
     """Draws the progress of one pass over batches after another.
 
     verbose: 0 draws nothing; 1 redraws a bar in place at most ten times a second, then leaves one line (without a
-    terminal only that line is written); 2 writes one line when a pass ends.
+    terminal only that line is written); 2 writes one line when a pass ends. steps: None where nobody knows how many.
     """
 
-    def __init__(self, verbose: int, steps: int, stream: TextIO | None = None) -> None:
+    def __init__(self, verbose: int, steps: int | None, stream: TextIO | None = None) -> None:
         self._stream = (stream or sys.stderr) if verbose else None
         self._steps = steps
         self._live = verbose == 1 and self._stream is not None and is_interactive(self._stream)
@@ -55,7 +55,7 @@ class Progress:
             return
         self._next = now + _REDRAW_SECONDS
         elapsed = now - self._start
-        left = f"ETA {clock(elapsed / done * (self._steps - done))}"
+        left = clock(elapsed) if self._steps is None else f"ETA {clock(elapsed / done * (self._steps - done))}"
         line = self._line(done, elapsed, left, figures())
         self._write("\r" + line[: self._columns() - 1].ljust(self._drawn))
         self._drawn = min(len(line), self._columns() - 1)
@@ -77,8 +77,8 @@ class Progress:
             self._drawn = 0
 
     def _line(self, done: int, elapsed: float, time: str, figures: Mapping[str, float]) -> str:
-        width = len(str(self._steps))
-        parts = [f"{done:{width}}/{self._steps}", f"{per_step(elapsed / max(done, 1))}/step", time]
+        count = str(done) if self._steps is None else f"{done:{len(str(self._steps))}}/{self._steps}"
+        parts = [count, f"{per_step(elapsed / max(done, 1))}/step", time]
         parts += [f"{name} {number(value)}" for name, value in figures.items()]
         text = "  ".join(parts)
         room = min(self._columns() - len(self._title) - len(text) - 5, _BAR_WIDTH) if self._live else 0
@@ -91,7 +91,7 @@ class Progress:
             (full + empty).encode(getattr(self._stream, "encoding", None) or "ascii")
         except UnicodeEncodeError:
             full, empty = "=", "."
-        filled = width * done // max(self._steps, 1)
+        filled = width * done // max(done if self._steps is None else self._steps, 1)
         return full * filled + empty * (width - filled)
 
     def _columns(self) -> int:

@@ -113,7 +113,7 @@ def test_optimizers(kind, data, seed):
     for step in range(10):
         gradients = [rng.normal(size=shape) * 2 for shape in shapes]
         theirs.apply([torch.tensor(g) for g in gradients], variables)
-        ours.apply(params, np.concatenate([g.ravel() for g in gradients]), [(0, 6, "a"), (6, 10, "b")])
+        ours.update(params, np.concatenate([g.ravel() for g in gradients]), [(0, 6, "a"), (6, 10, "b")])
         wanted = np.concatenate([numbers(v.value).ravel() for v in variables])
         np.testing.assert_allclose(params, wanted, rtol=1e-12, atol=1e-12, err_msg=f"step {step}")
     theirs.finalize_variable_values(variables)
@@ -176,7 +176,7 @@ def test_training_by_a_schedule():
     for _ in range(40):
         gradient = rng.normal(size=4)
         theirs.apply([torch.tensor(gradient)], [variable])
-        ours.apply(w, gradient.copy())
+        ours.update(w, gradient.copy())
         np.testing.assert_allclose(w, numbers(variable.value), rtol=1e-12, atol=1e-12)
         assert ours.learning_rate == pytest.approx(float(theirs.learning_rate), rel=1e-12)
     np.testing.assert_allclose(

@@ -18,7 +18,8 @@ class BackupAndRestore(Callback):
     takes one after the running batch (or the validation), then does what it did before; Ctrl-C takes none.
 
     What comes back of a callback or metric are the attributes that its constructor has no argument for, as far as they
-    are numbers, texts, arrays, or lists, tuples and dicts of these. A generator of data is run again up to its place.
+    are numbers, texts, arrays, or lists, tuples and dicts of these. Data that make their own batches are begun
+    again, and those before the place left out: they must be the same each time; an iterator is refused.
 
     Args:
         backup_dir: A folder of this run's own, made when training begins.

@@ -30,6 +30,8 @@ class TimeseriesDataset:
         shuffle: Whether each pass visits the windows in another order: a function of (seed, number of the pass).
         seed: Of the orders, an integer in [0, 2^64); None: `lw.random.seed()` when a pass begins.
 
+    `model.fit(dataset)` takes it, and `evaluate` and `predict` (which reads x).
+
     Raises:
         ValueError: A series shorter than one window, too few targets, or an argument out of range.
 
@@ -86,6 +88,14 @@ class TimeseriesDataset:
             starts = order[first : first + self._batch] * self._stride
             x = self._rows[starts[:, None] + within]
             yield x if self._targets is None else (x, self._targets[starts])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next pass have the order of pass number `epoch`, from 0; `fit` calls it, so that a run can go on.
+
+        Raises:
+            ValueError: epoch is no whole number of at least 0.
+        """
+        self._passes = as_count(epoch, "epoch", 0)
 
     def __repr__(self) -> str:
         return f"TimeseriesDataset({self._windows} windows of {self._steps} steps in {len(self)} batches)"

@@ -92,8 +92,8 @@ class Arena:
 
     def trainable_ranges(self) -> tuple[tuple[int, int, str], ...]:
         """(start, stop, name) of every variable an optimizer may change, in order."""
-        return tuple(
-            (start, stop, variable.name)
-            for layer, variable, start, stop in self.spans
-            if layer.trainable and variable.trainable
-        )
+        return tuple((start, stop, variable.name) for _, variable, start, stop in self.trainable_spans())
+
+    def trainable_spans(self) -> list[tuple[Layer, Variable, int, int]]:
+        """Those of `spans` that an optimizer may change."""
+        return [span for span in self.spans if span[0].trainable and span[1].trainable]

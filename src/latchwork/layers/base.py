@@ -6,7 +6,7 @@ import re
 import weakref
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,14 @@ __all__ = ["Layer", "Variable"]
 Batch = NDArray[Any] | Ragged
 # Recurrent layers that run at once, each with the lengths of its sequences.
 Stage: TypeAlias = "list[tuple[Layer, NDArray[Any]]]"
+
+
+class Passing(NamedTuple):
+    """What a model tells its layers of the passes to come, beside the arguments of `forward`."""
+
+    still: bool = False  # backward through inference: keep what backward needs, but draw nothing, move no average
+    first: int = 0  # samples of the whole batch before the first of this part of it
+    first_step: int = 0  # and their steps, of a Ragged
 
 
 class Layer(Explainable):
@@ -82,6 +90,9 @@ class Layer(Explainable):
     many_inputs: ClassVar[bool] = False  # x is a list of arrays, as are masks and dx; y_shape takes a list of shapes
     same_lengths: ClassVar[bool] = True  # Ragged inputs, where there are several, must be of the same lengths
     fixes_steps: bool = False  # y's features depend on the number of steps: a model then keeps it
+    # y at a step depends on x at that step alone, and on states that `advance` carries: sequences may be cut
+    by_step: bool = False
+    passing: Passing = Passing()
     y_count: int = 1  # arrays a call returns before the states
     stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential
 

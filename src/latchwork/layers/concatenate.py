@@ -38,6 +38,7 @@ class Concatenate(Merge):
         if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or axis == 0:
             raise ValueError(f"Concatenate: axis must be a whole number other than 0, the batch's, got {axis!r}")
         self.axis = int(axis)
+        self.by_step = self.axis in (-1, 2)
 
     def _place(self, shape: Shape) -> int:
         """The axis as one of a sample's shape."""

@@ -123,6 +123,8 @@ class Dense(Product):
     (2, 3)
     """
 
+    by_step = True
+
     supports_masking = True
 
     def __init__(
@@ -181,6 +183,8 @@ class Activation(Layer):
     >>> Activation("relu")(np.array([[-1.0, 2.0]])).tolist()
     [[0.0, 2.0]]
     """
+
+    by_step = True
 
     supports_masking = True
 

@@ -16,6 +16,8 @@ from latchwork.ragged import Ragged
 class Drawing(Layer):
     """A layer that draws in training: its seed, and the number of the draw."""
 
+    by_step = True
+
     supports_masking = True
     seed: int | None
 
@@ -28,11 +30,12 @@ class Drawing(Layer):
     def _declare(self, input_shape: Shape) -> None:
         self.seed = random.seed() if self.seed is None else self.seed  # from now on that of `lw.set_seed` then
 
-    def _draw(self, step: int | None) -> tuple[int, int, int]:
-        """(seed, step, layer)."""
+    def _draw(self, step: int | None, by_step: bool = False) -> tuple[int, int, int, int]:
+        """(seed, step, layer, place of the first row in the whole batch); by_step: rows are the steps of a Ragged."""
         assert self.seed is not None
+        first = self.passing.first_step if by_step else self.passing.first
         # alone, without a model that counts steps, every call draws anew
-        return self.seed, random.next_stream() if step is None else step, self.number % 256
+        return self.seed, random.next_stream() if step is None else step, self.number % 256, first
 
 
 class Dropout(Drawing):
@@ -65,9 +68,9 @@ class Dropout(Drawing):
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self._checked(x)
-        if not training or self.rate == 0.0:
+        if not training or self.rate == 0.0 or self.passing.still:
             return x, None
-        y, kept = _core.dropout(values_of(x), self.rate, *self._draw(step))
+        y, kept = _core.dropout(values_of(x), self.rate, *self._draw(step, isinstance(x, Ragged)))
         return like(x, y), kept
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
@@ -109,7 +112,7 @@ class SpatialDropout1D(Dropout):
         values = values_of(x)
         if x is values:
             self.y_shape(values.shape[1:])
-        if not training or self.rate == 0.0:
+        if not training or self.rate == 0.0 or self.passing.still:
             return x, None
         ones = np.ones((len(x), values.shape[-1]), self.dtype)
         _, kept = _core.dropout(ones, self.rate, *self._draw(step))
@@ -148,9 +151,9 @@ class GaussianNoise(Drawing):
 
     def forward(self, x: Any, *, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
         x = self._checked(x)
-        if not training or self.stddev == 0.0:
+        if not training or self.stddev == 0.0 or self.passing.still:
             return x, None
-        return like(x, _core.gaussian_noise(values_of(x), self.stddev, *self._draw(step))), None
+        return like(x, _core.gaussian_noise(values_of(x), self.stddev, *self._draw(step, isinstance(x, Ragged)))), None
 
     def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
         return like(dy, as_array(values_of(dy), "dy", self.dtype)) if need_dx else None

@@ -40,6 +40,8 @@ class Embedding(Layer):
     ((1, 3, 4), [[True, True, False]])
     """
 
+    by_step = True
+
     unbuilt: ClassVar[dict[str, Any]] = {
         **Layer.unbuilt,
         "embeddings_regularizer": None,

@@ -64,6 +64,8 @@ class Masking(Layer):
     ([[[1.0, 2.0], [0.0, 0.0], [-1.0, 3.0]]], [[True, False, True]])
     """
 
+    by_step = True
+
     supports_masking = True
 
     def __init__(self, mask_value: float = 0.0, **common: Any) -> None:

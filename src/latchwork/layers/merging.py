@@ -151,6 +151,8 @@ class Add(Merge):
     [[3.0, 3.0]]
     """
 
+    by_step = True
+
     def merged(self, values: Arrays) -> tuple[NDArray[Any], Any]:
         return reduce(np.add, values), len(values)
 
@@ -165,6 +167,8 @@ class Subtract(Merge):
     >>> Subtract()([np.ones((1, 2)), np.zeros((1, 2))]).tolist()
     [[1.0, 1.0]]
     """
+
+    by_step = True
 
     most_inputs = 2
 
@@ -183,6 +187,8 @@ class Multiply(Merge):
     [[6.0, 6.0]]
     """
 
+    by_step = True
+
     def merged(self, values: Arrays) -> tuple[NDArray[Any], Any]:
         return reduce(np.multiply, values), values
 
@@ -200,6 +206,8 @@ class Average(Merge):
     [[0.5, 0.5]]
     """
 
+    by_step = True
+
     def merged(self, values: Arrays) -> tuple[NDArray[Any], Any]:
         return reduce(np.add, values) / values[0].dtype.type(len(values)), len(values)
 
@@ -209,6 +217,8 @@ class Average(Merge):
 
 class _Extreme(Merge):
     """The largest or smallest of the inputs; the first of equal ones is the one that gets the gradient."""
+
+    by_step = True
 
     def _beats(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
         raise NotImplementedError

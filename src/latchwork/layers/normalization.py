@@ -28,6 +28,8 @@ def _as_number(value: Any, name: str, owner: str, most: float = np.inf) -> float
 class _Normalizing(Layer):
     """What the three share: the last axis, and vectors with a number for each of its features."""
 
+    by_step = True
+
     supports_masking = True
     axis: int
 
@@ -230,7 +232,7 @@ class BatchNormalization(_Scaled):
         real = None if mask is None else as_mask(mask, x, self.name)
         rows = values.reshape(-1, values.shape[-1])
         rows = rows if real is None else rows[real.reshape(-1)]
-        count = len(rows) if training and self.trainable else 0
+        count = len(rows) if training and self.trainable and not self.passing.still else 0
         if count:
             mean, deviation = _core.mean_std(rows)
             variance = deviation * deviation

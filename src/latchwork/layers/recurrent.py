@@ -104,6 +104,7 @@ class Recurrent(SequenceLayer):
         self.return_sequences = as_flag(return_sequences, "return_sequences", owner)
         self.return_state = as_flag(return_state, "return_state", owner)
         self.go_backwards = as_flag(go_backwards, "go_backwards", owner)
+        self.by_step = not self.go_backwards
         self._kernel_initializer = initializers.get(kernel_initializer)
         self._recurrent_initializer = initializers.get(recurrent_initializer)
         self._bias_initializer = initializers.get(bias_initializer)

@@ -65,6 +65,7 @@ class RNN(SequenceLayer, Wrapper):
         self.return_state = as_flag(return_state, "return_state", "RNN")
         self.go_backwards = as_flag(go_backwards, "go_backwards", "RNN")
         self.stateful = as_flag(stateful, "stateful", "RNN")
+        self.by_step = not self.go_backwards
         self.zero_output_for_mask = as_flag(zero_output_for_mask, "zero_output_for_mask", "RNN")
         self._prepare(align=False)
 

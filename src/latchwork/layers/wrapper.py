@@ -48,10 +48,10 @@ class Wrapper(Layer):
         return layer
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """The place in a model, which numbers random masks, is the inner layers' too."""
+        """Its place in a model, which numbers random masks, and what passes are told is the inner layers' too."""
         super().__setattr__(name, value)
-        for layer in self.__dict__.get("inner", ()) if name == "number" else ():
-            layer.number = value
+        for layer in self.__dict__.get("inner", ()) if name in ("number", "passing") else ():
+            setattr(layer, name, value)
 
     def inner_shape(self, x_shape: Shape) -> Shape:
         """The sample shape that the inner layers see of `x_shape`."""
@@ -98,6 +98,8 @@ class TimeDistributed(Wrapper):
     >>> TimeDistributed(Dense(5))(np.ones((2, 3, 4))).shape, TimeDistributed(LSTM(5))(np.ones((2, 3, 7, 4))).shape
     ((2, 3, 5), (2, 3, 5))
     """
+
+    by_step = True
 
     takes_mask = supports_masking = True
 
@@ -152,6 +154,9 @@ class TimeDistributed(Wrapper):
         if not self.built:
             self.build((None, *self.any_steps(sample)))
         rows = values_of(x) if ragged else x.reshape(math.prod(shape[:2]), *shape[2:])
+        if self.passing.first:  # a row of the layer is a step
+            before = self.passing.first_step if ragged else self.passing.first * shape[1]
+            self.layer.passing = self.passing._replace(first=before)
         given: dict[str, Any] = {}
         if mask is not None and self.layer.takes_mask and np.ndim(mask) > 2:
             given["mask"] = np.asarray(mask).reshape(len(rows), *np.shape(mask)[2:])

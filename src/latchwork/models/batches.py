@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -81,19 +82,51 @@ def _take_sequences(rows: Ragged, indices: NDArray[np.int64]) -> Ragged:
 
 
 class Batches:
-    """x and y in batches: in order (views), or in the order of a permutation (gathered into reused buffers)."""
+    """x and y in batches: in order (views), or in the order of permutations (gathered into reused buffers).
 
-    def __init__(self, x: Rows, y: Rows, batch_size: int) -> None:
-        self.x, self.y, self.batch_size = x, y, batch_size
-        self.count = -(-len(x) // batch_size)
+    An epoch is a pass, or `steps` batches of one pass after another. `order` gives the permutation of pass number n.
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        x: Rows,
+        y: Rows,
+        batch_size: int,
+        *,
+        steps: int | None = None,
+        order: Callable[[int], NDArray[np.int64]] | None = None,
+    ) -> None:
+        self.x, self.y, self.batch_size, self._order = x, y, batch_size, order
+        self.length = -(-len(x) // batch_size)
+        self.count = self.length if steps is None else steps
         self._takers: tuple[Callable[..., Rows], Callable[..., Rows]] | None = None
 
-    def in_order(self) -> Iterator[tuple[Rows, Rows]]:
+    def epoch(self, number: int, start: int = 0, earlier: int = 0) -> Iterator[tuple[Rows, Rows]]:
+        """The batches of epoch `number` from batch `start` on; pass n has the order n + earlier."""
+        at, end = number * self.count + start, (number + 1) * self.count
+        spans = []
+        while at < end:
+            passes, first = divmod(at, self.length)
+            last = min(self.length, first + end - at)
+            spans.append((passes, first, last))
+            at += last - first
+        return chain.from_iterable(islice(self._pass(n + earlier), first, last) for n, first, last in spans)
+
+    def passes(self, epochs: int) -> int:
+        """The number of passes that so many epochs have begun."""
+        return -(-epochs * self.count // self.length)
+
+    def _pass(self, number: int) -> Iterator[tuple[Rows, Rows]]:
+        return self._in_order() if self._order is None else self._shuffled(self._order(number))
+
+    def _in_order(self) -> Iterator[tuple[Rows, Rows]]:
         for start in range(0, len(self.x), self.batch_size):
             stop = min(start + self.batch_size, len(self.x))
             yield rows_between(self.x, start, stop), rows_between(self.y, start, stop)
 
-    def shuffled(self, order: NDArray[np.int64]) -> Iterator[tuple[Rows, Rows]]:
+    def _shuffled(self, order: NDArray[np.int64]) -> Iterator[tuple[Rows, Rows]]:
         if self._takers is None:
             self._takers = taker(self.x, self.batch_size), taker(self.y, self.batch_size)
         take_x, take_y = self._takers

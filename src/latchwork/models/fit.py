@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from latchwork.callbacks import CallbackList, History
-from latchwork.data import permutation
 from latchwork.layers.arena import Arena
 from latchwork.models.batches import Batches, Rows
 from latchwork.models.diagnosis import where_it_began
 from latchwork.models.figures import Figures, NonFiniteError, SeveralFigures
 from latchwork.models.keeping import Keeper
 from latchwork.models.memory import MemoryPlan
+from latchwork.models.streams import Stream
+from latchwork.models.tbptt import Chunks
 from latchwork.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,11 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False)
 class Validation:
-    """Held-out data, and how many rows of it to run at once."""
+    """Held-out data, (x, y) and how many rows of it to run at once, or a stream of it; and after which epochs."""
 
-    x: Rows
-    y: Rows
-    batch_size: int
+    data: tuple[Rows, Rows, int] | Stream
+    freq: int | frozenset[int]
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether epoch number `epoch`, from 0, is validated."""
+        return (epoch + 1) % self.freq == 0 if isinstance(self.freq, int) else epoch + 1 in self.freq
 
 
 @dataclass(eq=False, repr=False)
@@ -46,7 +48,9 @@ class Fit:
     """One call of `fit`, everything checked and ready."""
 
     model: Trainer
-    batches: Batches
+    batches: Batches | Stream
+    rows: int | None  # at once, where gradients are accumulated
+    chunks: Chunks | None  # of truncated back-propagation
     validation: Validation | None
     figures: Figures | SeveralFigures
     arena: Arena
@@ -65,7 +69,7 @@ class Fit:
         model, hooks = self.model, self.hooks
         model.stop_training, model.history = False, self.history
         # A second fit takes up the count of shuffles where the first left it, unless initial_epoch says it already.
-        self.place = Place(initial_epoch, earlier=max(model.epochs_trained - initial_epoch, 0))
+        self.place = Place(initial_epoch, earlier=max(model.epochs_trained - self.batches.passes(initial_epoch), 0))
         self.keeper = Keeper(self)
         hooks.attach()
         hooks.call("on_train_begin")
@@ -92,7 +96,7 @@ class Fit:
             if place.batch:
                 self.keeper.restore_again()
             place.logs = self._epoch(place, epochs)
-            model.epochs_trained = place.epoch + place.earlier + 1
+            model.epochs_trained = self.batches.passes(place.epoch + 1) + place.earlier
             hooks.call("on_epoch_end", place.epoch, place.logs)
             place.epoch, place.batch = place.epoch + 1, 0
             if self.keeper.keeps:
@@ -100,15 +104,19 @@ class Fit:
 
     def _epoch(self, place: Place, epochs: int) -> dict[str, float]:
         """Every batch once, or those from `place` on, then the held-out data. Returns the epoch's figures."""
-        figures, progress = self.figures, self.progress
+        figures, progress, hooks = self.figures, self.progress, self.hooks
+        train = self._step if self.chunks is None else self._in_chunks
         progress.begin(f"Epoch {place.epoch + 1:{len(str(epochs))}}/{epochs}")
         stopped = False
         if place.batch:
             stopped = self.model.stop_training
         else:
             figures.reset()
-        for x, y in () if stopped else islice(self._rows(place.epoch + place.earlier), place.batch, None):
-            self._batch(x, y, place.epoch, place.batch)
+        for x, y in () if stopped else self.batches.epoch(place.epoch, place.batch, place.earlier):
+            hooks.call("on_train_batch_begin", place.batch)
+            train(x, y, place.epoch, place.batch)
+            if hooks.wants("on_train_batch_end"):
+                hooks.call("on_train_batch_end", place.batch, figures.result())
             place.batch += 1
             progress.step(place.batch, figures.result)
             if self.keeper.keeps:
@@ -116,37 +124,47 @@ class Fit:
             if self.model.stop_training:
                 break
         logs = figures.result()
-        if self.validation is not None:
+        if self.validation is not None and self.validation.is_due(place.epoch):
             logs |= {f"val_{name}": value for name, value in self._validate(self.validation).items()}
         progress.end(place.batch, logs)
         return logs
 
-    def _rows(self, shuffle_number: int) -> Iterator[tuple[Rows, Rows]]:
-        if not self.shuffle:
-            return self.batches.in_order()
-        order = permutation(len(self.batches.x), seed=self.model._seed(), epoch=shuffle_number)
-        return self.batches.shuffled(order)
+    def _in_chunks(self, x: Rows, y: Rows, epoch: int, batch: int) -> None:
+        """A step for each chunk of the sequences, as long as there is a state to go on with."""
+        assert self.chunks is not None
+        with self.chunks.carrying():
+            for chunk, (x_chunk, y_chunk) in enumerate(self.chunks.cut(x, y)):
+                if not self._step(x_chunk, y_chunk, epoch, batch, chunk):
+                    break
 
-    def _batch(self, x: Rows, y: Rows, epoch: int, batch: int) -> None:
-        """One step, and what is to happen when it meets NaN or infinity."""
-        hooks = self.hooks
-        hooks.call("on_train_batch_begin", batch)
-        step = partial(self.model._step, x, y, self.ranges, check=self.on_nonfinite != "ignore")
+    def _step(self, x: Rows, y: Rows, epoch: int, batch: int, chunk: int | None = None) -> bool:
+        """One step of the optimizer; returns False where it met NaN or infinity, and that is to be passed over."""
+        check, rows = self.on_nonfinite != "ignore", self.rows
+        step: partial[Any]
+        if rows is None:
+            step = partial(self.model._step, x, y, self.ranges, check=check)
+        else:
+            step = partial(self.model._step_in_parts, x, y, self.ranges, check=check, rows=rows)
         try:
-            self.figures.add(*step())
-        except NonFiniteError as found:
+            found = step()
+        except NonFiniteError as error:
             began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step)
-            where = f"epoch {epoch + 1}, batch {batch + 1} of {self.batches.count}: {found}{began}"
+            of = "" if self.batches.count is None else f" of {self.batches.count}"
+            place = "" if chunk is None else f", chunk {chunk + 1}"
+            where = f"epoch {epoch + 1}, batch {batch + 1}{of}{place}: {error}{began}"
             if self.on_nonfinite == "raise":
-                raise FloatingPointError(f"{where}; the weights are those before this batch") from None
+                before = "batch" if chunk is None else "chunk"
+                raise FloatingPointError(f"{where}; the weights are those before this {before}") from None
             if self.on_nonfinite == "stop":
                 self.history.stopped = where
                 self.model.stop_training = True
-        if hooks.wants("on_train_batch_end"):
-            hooks.call("on_train_batch_end", batch, self.figures.result())
+            return False
+        for seen in (found,) if rows is None else found:
+            self.figures.add(*seen)
+        return True
 
     def _validate(self, held_out: Validation) -> dict[str, Any]:
         # The training figures are in hand by now, so the same metric objects can serve.
-        return self.model._evaluate(
-            held_out.x, held_out.y, held_out.batch_size, self.figures, self.hooks, Progress(0, 1)
-        )
+        if isinstance(held_out.data, Stream):
+            return self.model._evaluate_stream(held_out.data, self.figures, self.hooks, Progress(0, 1))
+        return self.model._evaluate(*held_out.data, self.figures, self.hooks, Progress(0, 1))

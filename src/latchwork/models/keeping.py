@@ -30,6 +30,11 @@ class Keeper:
         if len(found) > 1:
             raise ValueError(f"callbacks may hold one BackupAndRestore, got {len(found)}")
         self.keeps = bool(found)
+        if self.keeps and not fit.batches.resumable:
+            raise ValueError(
+                "BackupAndRestore needs data whose place can be found again: x must be arrays, or what can be iterated "
+                "anew (a function that makes a generator, not the generator) and, with steps_per_epoch, has a length"
+            )
         self._fit = fit
         self._backup = found[0] if found else None
         self._restored: State | None = None
@@ -114,6 +119,8 @@ def run_of(fit: Fit) -> dict[str, Any]:
         "dtype": str(fit.arena.dtype),
         "optimizer": [type(model.optimizer).__name__, *model.optimizer.slot_names],
         "batches": [fit.batches.count, fit.batches.batch_size],
+        "accumulate": fit.rows,
+        "tbptt": None if fit.chunks is None else fit.chunks.steps,
         "shuffle": fit.shuffle,
         "figures": list(fit.figures.names),
         "callbacks": [type(callback).__name__ for callback in fit.hooks.callbacks],

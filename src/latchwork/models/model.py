@@ -17,10 +17,12 @@ from latchwork.layers.dense import like, values_of
 from latchwork.layers.explain import Asked
 from latchwork.layers.explanation import Explanation
 from latchwork.layers.input import Input
+from latchwork.layers.sequence import SequenceLayer
 from latchwork.layers.symbol import Symbol
 from latchwork.models.batches import Rows, Several
 from latchwork.models.estimate import Estimate
 from latchwork.models.forms import Form, form_of
+from latchwork.models.gradients import Beyond
 from latchwork.models.graph import Graph, Node, graph_of
 from latchwork.models.graph_views import asked_shapes, largest_stages, lines_of, timed_parts
 from latchwork.models.network import Network
@@ -202,9 +204,10 @@ class Model(Network):
         self._carried.leave(node.number, final)
         return ([*(y if layer.y_count > 1 else [y]), *final] if layer.outputs > layer.y_count else y), ctx
 
-    def _backward(self, contexts: list[Any], dy: Any) -> None:
+    def _backward(self, contexts: list[Any], dy: Any, beyond: Beyond | None = None) -> None:
         """Nodes in reverse; where an array was read several times, its gradients add up, the last reader's first."""
-        graph, wanted = self._graph, self._graph.wanted()
+        graph = self._graph
+        wanted = graph.wanted() if beyond is None else [True] * graph.slots
         gradients: list[Any] = [None] * graph.slots
         for slot, gradient in zip(graph.outputs, dy if len(graph.outputs) > 1 else [dy], strict=True):
             gradients[slot] = _added(gradients[slot], gradient)
@@ -216,13 +219,30 @@ class Model(Network):
             if not any(wanted[slot] for slot in node.y) or all(each is None for each in of_y):
                 continue
             need_dx = any(wanted[slot] for slot in (*node.x, *node.states))
+            context, with_states = (context, False) if beyond is None else beyond.asked(context)
             dx = node.layer.backward(context, of_y if len(of_y) > 1 else of_y[0], need_dx=need_dx)
+            if beyond is not None and with_states:
+                dx, *beyond.states[self._state_key(node)] = dx
             if dx is None or not need_dx:
                 continue
             of_x = dx if node.layer.many_inputs or node.states else [dx]
             for slot, gradient in zip((*node.x, *node.states), of_x, strict=True):
                 if wanted[slot]:
                     gradients[slot] = _added(gradients[slot], gradient)
+        if beyond is not None and beyond.with_inputs:
+            of_inputs = gradients[: len(graph.inputs)]
+            beyond.inputs = of_inputs if len(of_inputs) > 1 else of_inputs[0]
+
+    def _given_states(self) -> list[Layer]:
+        nodes = (node for node in self._graph.nodes if isinstance(node.layer, SequenceLayer))
+        return [node.layer for node in nodes if node.states or node.shared]
+
+    def _state_key(self, node: Node) -> str:
+        """The layer's name; of one that is called several times with the number of the call behind it: "lstm/1"."""
+        if not node.shared:
+            return node.layer.name
+        calls = [other.number for other in self._graph.nodes if other.layer is node.layer]
+        return f"{node.layer.name}/{calls.index(node.number)}"
 
     # ---- looks --------------------------------------------------------------------------------------------------
 

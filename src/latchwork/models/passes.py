@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from latchwork import _core
 from latchwork.callbacks import CallbackList
 from latchwork.layers.arena import Arena
-from latchwork.layers.base import Layer, Stage
+from latchwork.layers.base import Layer, Passing, Stage
 from latchwork.layers.dense import values_of
+from latchwork.models.accumulation import Counts, scaled, steps_before
 from latchwork.models.batches import Rows, rows_between
 from latchwork.models.carried import Carried
 from latchwork.models.compiled import Compiled
 from latchwork.models.figures import Figures, NonFiniteError, SeveralFigures, suspects
 from latchwork.models.forms import Form
+from latchwork.models.gradients import Beyond
+from latchwork.models.streams import Stream, joined
 from latchwork.progress import Progress
 from latchwork.ragged import Ragged
 
@@ -64,7 +67,8 @@ class Passes:
         """The output, its mask or None, and contexts."""
         raise NotImplementedError
 
-    def _backward(self, contexts: list[Any], dy: Any) -> None:
+    def _backward(self, contexts: list[Any], dy: Any, beyond: Beyond | None = None) -> None:
+        """Add the gradients of the parameters to the arena, and note in `beyond` what it asks for."""
         raise NotImplementedError
 
     def _largest_stages(self, x: Rows, batch_size: int) -> list[Stage]:
@@ -98,12 +102,62 @@ class Passes:
             raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
         for layer in self.layers:  # before the update: an interrupt behind it must not leave stale packs
             layer.touch()
-        compiled.optimizer.apply(arena.params, arena.grads, ranges)
+        compiled.optimizer.update(arena.params, arena.grads, ranges)
         self._carried.commit()
         return seen
 
+    def _step_in_parts(
+        self, x: Rows, y: Rows, ranges: tuple[tuple[int, int, str], ...], check: bool, rows: int
+    ) -> list[Any]:
+        """`_step`, forward and backward on so many rows at a time; returns what figures add, part by part.
+
+        The loss is the mean over all counted elements. A part's gradient is that of its own mean, brought to the count
+        of the first part that has any; the sum is divided in the end. So parts of equal counts are not rescaled, and
+        the division of 2, 4, 8 ... of them is exact.
+        """
+        compiled, arena = self._compiled, self._arena
+        assert compiled is not None
+        assert arena is not None
+        arena.grads.fill(0)
+        moving = arena.moving_values() if arena.moving else ()
+        found: list[Any] = []
+        counts = Counts()
+        try:
+            for start in range(0, len(x), rows):
+                stop = min(start + rows, len(x))
+                part, of_part = rows_between(x, start, stop), rows_between(y, start, stop)
+                passing = Passing(first=start, first_step=steps_before(x, start))
+                for layer in self.layers:
+                    layer.passing = passing
+                output, mask, contexts = self._run(part, True, compiled.optimizer.iterations)
+                loss, seen, gradient = compiled.step(of_part, output, mask)
+                if check and not math.isfinite(loss):
+                    raise NonFiniteError(f"samples {start} to {stop - 1}: the loss is {loss}{suspects(part, of_part)}")
+                scaled(gradient, counts.share(seen))
+                self._backward(contexts, gradient)
+                found.append(seen)
+            _core.scale(arena.grads, counts.division())
+            if check and not _core.all_finite(arena.grads):
+                raise NonFiniteError(f"the gradient of {self._first_nonfinite()} is not finite{suspects(x, y)}")
+        except BaseException:
+            arena.put_back(moving)
+            raise
+        finally:
+            for layer in self.layers:
+                layer.passing = Passing()
+        for layer in self.layers:
+            layer.touch()
+        compiled.optimizer.update(arena.params, arena.grads, ranges)
+        return found
+
     def _outputs(
-        self, x: Rows, forms: list[Form], batch_size: int, hooks: CallbackList, phase: str, progress: Progress
+        self,
+        x: Rows,
+        forms: list[Form],
+        batch_size: int,
+        hooks: CallbackList,
+        phase: str,
+        progress: Progress,
     ) -> tuple[Any, Any]:
         """The model's outputs on all rows, batch by batch, and their masks or None."""
         gathered = [_Gathered(form, form.empty(len(x), self.dtype)) for form in forms]
@@ -142,6 +196,47 @@ class Passes:
         hooks.call("on_test_end", logs)
         progress.end(-(-len(x) // batch_size), logs)
         return logs
+
+    def _evaluate_stream(
+        self, stream: Stream, figures: Figures | SeveralFigures, hooks: CallbackList, progress: Progress
+    ) -> dict[str, float]:
+        """`_evaluate`, batch by batch."""
+        assert self._compiled is not None
+        progress.begin("Evaluate")
+        hooks.call("on_test_begin")
+        figures.reset()
+        stream.rewind()
+        done = 0
+        for x, y in stream.epoch():
+            hooks.call("on_test_batch_begin", done)
+            output, mask, _ = self._run(x, False)
+            self._carried.commit()
+            seen = self._compiled.seen(y, output, mask)
+            figures.add(*seen)
+            hooks.call("on_test_batch_end", done)
+            done += 1
+            progress.step(done, figures.result)
+        logs = figures.result()
+        hooks.call("on_test_end", logs)
+        progress.end(done, logs)
+        return logs
+
+    def _predict_stream(self, stream: Stream, hooks: CallbackList, progress: Progress) -> Any:
+        """The outputs of all batches, one behind the other."""
+        made: list[list[Any]] = []
+        for x in stream.epoch():
+            hooks.call("on_predict_batch_begin", len(made))
+            y, _, _ = self._run(x, False)
+            self._carried.commit()
+            made.append(y if isinstance(y, list) else [y])
+            hooks.call("on_predict_batch_end", len(made) - 1)
+            progress.step(len(made), dict)
+        whole = [joined(parts) for parts in zip(*made, strict=True)]
+        return whole if len(whole) > 1 else whole[0]
+
+    def _given_states(self) -> list[Layer]:
+        """Recurrent layers that the model itself gives states to, or calls several times."""
+        return []
 
     def _first_nonfinite(self) -> str:
         assert self._arena is not None

@@ -13,6 +13,7 @@ from latchwork.layers.base import Layer, Stage
 from latchwork.layers.input import Input
 from latchwork.models.batches import Rows, Several
 from latchwork.models.forms import Form, form_behind, form_of
+from latchwork.models.gradients import Beyond
 from latchwork.models.memory import largest_lengths, with_steps
 from latchwork.models.network import Network
 from latchwork.models.rollout import RollOuts
@@ -203,15 +204,21 @@ class Sequential(RollOuts, Network):
             contexts.append(ctx)
         return x, None if mask is None or mask.all() else mask, contexts
 
-    def _backward(self, contexts: list[Any], dy: Any) -> None:
-        """Down to the first layer that learns; its dx is not computed."""
+    def _backward(self, contexts: list[Any], dy: Any, beyond: Beyond | None = None) -> None:
+        """Down to the first layer that learns, whose dx is not computed; to x where gradients beyond are asked for."""
         layers, first = self.layers, 0
-        while first < len(layers) and not (layers[first].trainable and layers[first].variables):
+        while beyond is None and first < len(layers) and not (layers[first].trainable and layers[first].variables):
             first += 1
+        last_dx = beyond is not None and beyond.with_inputs
         for i in range(len(layers) - 1, first - 1, -1):
-            dy = layers[i].backward(contexts[i], dy, need_dx=i > first)
+            context, with_states = (contexts[i], False) if beyond is None else beyond.asked(contexts[i])
+            dy = layers[i].backward(context, dy, need_dx=i > first or last_dx)
+            if beyond is not None and with_states:
+                dy, *beyond.states[layers[i].name] = dy
             if dy is None:
                 break
+        if beyond is not None and last_dx:
+            beyond.inputs = dy
 
     def __repr__(self) -> str:
         return f"<Sequential {self.name!r}: {', '.join(layer.name for layer in self.layers) or 'no layers'}>"

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from latchwork import optimizers, random
 from latchwork.callbacks import CallbackList, History, TerminateOnNaN
 from latchwork.data.series import as_count
-from latchwork.floats import usual_floats
-from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import refuse
 from latchwork.memory import as_memory
 from latchwork.models.batches import Batches, Rows, split_rows
+from latchwork.models.checked import BATCH_SIZE
 from latchwork.models.compiled import Compiled
-from latchwork.models.diagnosis import where_it_began
-from latchwork.models.explaining import Explaining
-from latchwork.models.figures import NonFiniteError, reported
-from latchwork.models.fit import Fit, Validation
+from latchwork.models.feeding import Feeding, only_arrays, optional_count
+from latchwork.models.figures import reported
+from latchwork.models.fit import Fit
 from latchwork.models.heads import heads_of
-from latchwork.models.memory import memory_plan
-from latchwork.models.targets import Asked, class_weighted
-from latchwork.models.use import Use, alone, shared
+from latchwork.models.memory import MemoryPlan, memory_plan
+from latchwork.models.streams import Stream, is_stream
+from latchwork.models.tbptt import Chunks, steps_between
+from latchwork.models.use import alone, shared
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 
-BATCH_SIZE = 32  # Keras' default, for training
-# For what no figure depends on; 32 rows at a time were 25 % slower over 4096 x 32 steps of LSTM(50).
-ROWS_AT_ONCE = 256
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 
 
-class Trainer(Explaining):
+class Trainer(Feeding):
     """Training for a model that has `layers` and knows what `Passes` asks of it.
 
     Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
@@ -42,8 +36,6 @@ class Trainer(Explaining):
 
     def __init__(self) -> None:
         super().__init__()
-        self._use = Use()
-        self._building = threading.Lock()  # of threads that predict with a new model at once
         self.stop_training = False
         self.history: History | None = None  # of the last `fit`, also of one that was interrupted
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
@@ -117,7 +109,12 @@ class Trainer(Explaining):
         class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        accumulate: int = 1,
+        tbptt: int | None = None,
         on_nonfinite: str = "raise",
         memory: str = "store",
         **others: Any,
@@ -126,7 +123,11 @@ class Trainer(Explaining):
 
         Args:
             x: [N, ...], numbers of any dtype (cast to the model's), or a `lw.Ragged` of N sequences. Of several inputs
-                a list of them, or a dict by input name.
+                a list of them, or a dict by input name. Or what makes batches (x, y) or (x, y, sample_weight) of all
+                these: an iterable, such as `lw.data.TimeseriesDataset` or a list of such tuples, an object with indices
+                and a length (Keras' Sequence), or a function without arguments that makes an iterable, for each pass
+                anew; or an iterator, such as a generator, which ends once. Then y, batch_size, sample_weight and
+                validation_split are left out, and `shuffle` means nothing: the order is its own.
             y: Targets in the shape of the output; (N,) will do for (N, 1). Of several outputs a list, with None for one
                 without a loss, or a dict by output name.
             batch_size: None: 32.
@@ -134,14 +135,27 @@ class Trainer(Explaining):
             verbose: 0 silent, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal or notebook, else 0; to stderr.
             callbacks: An `lw.callbacks.Callback` or a list of them.
             validation_split: This share of the samples, the last ones, is validated on instead of trained on.
-            validation_data: (x, y) to validate on, or (x, y, sample_weight).
+            validation_data: (x, y) to validate on, or (x, y, sample_weight), or what makes batches of these.
             shuffle: Whether batches are drawn in an order that is a pure function of the seed and the epoch.
             class_weight: A dict of weights by class number, for a model of one output: that of a sample's class is its
                 weight in training; classes without one have 1.
             sample_weight: [N]: the loss is the sum of weighted elements over their number, as in Keras. [N, T] for an
                 output of sequences, a Ragged for a Ragged one. Of several outputs one for all, a list (None: no
                 weights) or a dict by output name. Metrics do not depend on weights.
-            validation_batch_size: Bounds memory; no figure depends on it.
+            steps_per_epoch: Batches of an epoch; None: all there are, once. The next epoch goes on where this one
+                ended, and the data begin anew when they end.
+            validation_steps: Validate on the first so many batches only (of 32, if validation_batch_size is None).
+            validation_batch_size: Bounds memory; without validation_steps no figure depends on it.
+            validation_freq: Validate after every so many epochs, or a list of epochs, counted from 1.
+            accumulate: Batches whose gradients make one step, of `batch_size` each, so that a step is that of a batch
+                `accumulate` times as large in the memory of one: the same means, random masks and noise, for the
+                gradient of the mean over all its elements. Weights differ from those by rounding, as sums of products
+                are cut elsewhere; batch normalization sees each part alone. Hooks and `steps` count steps.
+            tbptt: Cut the sequences of each batch into chunks of so many steps, each with a step of the optimizer:
+                states go on from chunk to chunk, gradients do not (truncated back-propagation through time,
+                R. J. Williams, J. Peng, 1990). It is the loop of `train_on_batch` on the chunks of a stateful model, to
+                the bit. Every layer must go step by step, every output with a loss must be a sequence. Ragged sequences
+                end where they end. None: whole sequences.
             on_nonfinite: What a loss or gradient that is NaN or infinite does: "raise" ends with FloatingPointError,
                 "stop" ends training, "skip" leaves the batch out, "ignore" goes on; in the first three the weights stay
                 those before the batch.
@@ -165,33 +179,43 @@ class Trainer(Explaining):
             KeyboardInterrupt: Ctrl-C: the model is whole, with the weights of the last step that was made, and
                 `model.history` holds the epochs that ended.
         """
-        unbuilt = {
-            "steps_per_epoch": None,
-            "validation_steps": None,
-            "validation_freq": 1,
-        }
-        refuse("fit", others, unbuilt, ("batch_size", "epochs", "verbose", "callbacks", "shuffle", "initial_epoch"))
+        refuse("fit", others, {}, ("batch_size", "epochs", "verbose", "callbacks", "shuffle", "initial_epoch"))
         compiled = self._compiled_with_loss("fit")
-        batch_size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
         epochs, initial_epoch = as_count(epochs, "epochs", 0), as_count(initial_epoch, "initial_epoch", 0)
+        steps = None if steps_per_epoch is None else as_count(steps_per_epoch, "steps_per_epoch", 1)
         on_nonfinite = resolve("on_nonfinite", on_nonfinite, ON_NONFINITE)
-        as_memory(memory)
+        mode = as_memory(memory)
         if not isinstance(shuffle, bool):
             raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
-        x, y = self._pair(x, y, "fit", sample_weight)
-        held_out = None
-        if validation_data is not None:
+        streamed = is_stream(x)
+        accumulate, chunks = self._accumulation(accumulate, tbptt, streamed), self._chunks(tbptt)
+        validation_steps = optional_count(validation_steps, "validation_steps")
+        if validation_data is not None and validation_split:
+            raise ValueError("validation_split and validation_data exclude each other: give one of them")
+        if validation_data is None and not validation_split and (validation_steps is not None or validation_freq != 1):
+            raise ValueError("validation_steps and validation_freq need validation_data or validation_split")
+        held_out = self._held_out(validation_data, validation_batch_size, validation_steps, validation_freq)
+        batches: Batches | Stream
+        if streamed:
+            split = validation_split or None
+            only_arrays("fit", y=y, batch_size=batch_size, sample_weight=sample_weight, validation_split=split)
+            if not isinstance(mode, str):
+                raise ValueError(f"memory must be a mode, not a size, where x makes the batches, got {memory!r}")
+            batches = self._training_stream(x, "x", steps, "steps_per_epoch", class_weight, chunks)
+            if not batches.again and steps is None and epochs - initial_epoch > 1:
+                raise ValueError("fit: x is an iterator, which ends once: give steps_per_epoch, or a function")
+            known, _ = batches.first(max(self.epochs_trained, batches.passes(initial_epoch)))
+            plan, size = MemoryPlan(mode, []), 0
+        else:
+            size = as_count(BATCH_SIZE if batch_size is None else batch_size, "batch_size", 1)
+            x, y = self._pair(x, y, "fit", sample_weight)
             if validation_split:
-                raise ValueError("validation_split and validation_data exclude each other: give one of them")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data must be a pair (x, y), or (x, y, sample_weight)")
-            given_x, given_y, *weights = validation_data
-            held_out = self._pair(given_x, given_y, "validation_data", *weights)
-        elif validation_split:
-            (x, y), held_out = split_rows(x, y, validation_split)
-        if class_weight is not None:
-            y = self._class_weighted(y, class_weight)
-        batches = Batches(x, y, batch_size)
+                (x, y), (x_held, y_held) = split_rows(x, y, validation_split)
+                held_out = self._held_out_rows(x_held, y_held, validation_batch_size, validation_steps, validation_freq)
+            batches = self._training_arrays(
+                x, y, size * accumulate, steps=steps, shuffle=shuffle, class_weight=class_weight, tbptt=chunks
+            )
+            known, size = x, min(size, len(x))
         figures = compiled.figures()
         names = [*figures.names, *(f"val_{name}" for name in figures.names if held_out is not None)]
         level = verbosity(verbose)
@@ -200,13 +224,15 @@ class Trainer(Explaining):
         if on_nonfinite == "raise" and any(isinstance(callback, TerminateOnNaN) for callback in given):
             on_nonfinite = "stop"
         hooks = CallbackList([*given, history], self, verbose=level, epochs=epochs, steps=batches.count, metrics=names)
-        size = self._rows_at_once(validation_batch_size, "validation_batch_size")
-        arena = self._built(x)
-        plan = memory_plan(memory, lambda: self._largest_stages(batches.x, batch_size), min(batch_size, len(batches.x)))
+        arena = self._built(known)
+        if not isinstance(batches, Stream):
+            plan = memory_plan(memory, lambda: self._largest_stages(_cut(known, chunks), size), size)
         Fit(
             model=self,
             batches=batches,
-            validation=None if held_out is None else Validation(*held_out, size),
+            rows=size if accumulate > 1 else None,
+            chunks=chunks,
+            validation=held_out,
             figures=figures,
             arena=arena,
             ranges=compiled.begin(arena),
@@ -230,32 +256,50 @@ class Trainer(Explaining):
         callbacks: Any = None,
         return_dict: bool = False,
         sample_weight: Any = None,
+        steps: int | None = None,
         **others: Any,
     ) -> Any:
         """The loss over all samples: a float, or [loss, *metrics], or a dict with return_dict=True.
 
         Args:
             x, y, sample_weight, verbose, callbacks: As in `fit`.
-            batch_size: None: 256. It only bounds memory: figures are taken from all outputs at once.
+            batch_size: None: 256. It only bounds memory: figures are taken from all outputs at once, unless x makes the
+                batches.
+            steps: Only so many batches, the first ones (of 32, if batch_size is None).
             return_dict: Figures by name.
 
         Raises:
             ValueError: As `fit`.
         """
-        refuse("evaluate", others, {"steps": None}, ("batch_size", "verbose", "return_dict"))
+        refuse("evaluate", others, {}, ("batch_size", "verbose", "return_dict"))
         compiled = self._compiled_with_loss("evaluate")
-        batch_size = self._rows_at_once(batch_size, "batch_size")
+        steps = optional_count(steps, "evaluate: steps")
+        figures, level = compiled.figures(), verbosity(verbose)
+        if is_stream(x):
+            only_arrays("evaluate", y=y, batch_size=batch_size, sample_weight=sample_weight)
+            stream = self._training_stream(x, "x", steps, "steps")
+            self._built(stream.first()[0])
+            hooks = CallbackList(callbacks, self, verbose=level, steps=stream.count, metrics=figures.names)
+            hooks.attach()
+            return reported(self._evaluate_stream(stream, figures, hooks, Progress(level, stream.count)), return_dict)
         x, y = self._pair(x, y, "evaluate", sample_weight)
-        figures = compiled.figures()
-        level, batches = verbosity(verbose), -(-len(x) // batch_size)
+        x, y, size = self._first_steps(x, y, batch_size, steps, "batch_size", "evaluate: steps")
+        batches = -(-len(x) // size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches, metrics=figures.names)
         self._built(x)
         hooks.attach()
-        return reported(self._evaluate(x, y, batch_size, figures, hooks, Progress(level, batches)), return_dict)
+        return reported(self._evaluate(x, y, size, figures, hooks, Progress(level, batches)), return_dict)
 
     @shared
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = 0, *, callbacks: Any = None, **others: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        *,
+        callbacks: Any = None,
+        steps: int | None = None,
+        **others: Any,
     ) -> Any:
         """The model's output, [N, ...] of its dtype; Ragged where x is Ragged and the output a sequence. Of several
         outputs the list.
@@ -263,98 +307,52 @@ class Trainer(Explaining):
         Works before `compile`. No rows give no rows.
 
         Args:
-            x: As in `fit`.
+            x: As in `fit`; what makes batches may make x alone, or tuples whose first part is x.
             batch_size: None: 256. It only bounds memory, the result does not depend on it.
             verbose: As in `fit`, 0 by default.
             callbacks: As in `fit`.
+            steps: As in `evaluate`.
 
         Raises:
             ValueError: x has the wrong shape or dtype.
         """
-        refuse("predict", others, {"steps": None}, ("batch_size", "verbose", "callbacks"))
-        batch_size = self._rows_at_once(batch_size, "batch_size")
-        rows, forms = self._read(x)
-        level, batches = verbosity(verbose), -(-len(rows) // batch_size)
+        refuse("predict", others, {}, ("batch_size", "verbose", "callbacks"))
+        steps, level = optional_count(steps, "predict: steps"), verbosity(verbose)
+        batches: int | None
+        streamed = is_stream(x)
+        if streamed:
+            only_arrays("predict", batch_size=batch_size)
+            stream = Stream(x, "x", steps, "steps", lambda item: self._read(_x_of(item))[0])
+            self._built(stream.first())
+            batches = stream.count
+        else:
+            rows, forms = self._read(x)
+            if steps is None:
+                size = self._rows_at_once(batch_size, "batch_size")
+            else:
+                rows, _, size = self._first_steps(rows, None, batch_size, steps, "batch_size", "predict: steps")
+                forms = self._read(rows)[1]
+            self._built(rows)
+            batches = -(-len(rows) // size)
         hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
-        self._built(rows)
         hooks.attach()
         progress = Progress(level, batches)
         progress.begin("Predict")
         hooks.call("on_predict_begin")
-        y, _ = self._outputs(rows, forms, batch_size, hooks, "predict", progress)
+        if streamed:
+            y = self._predict_stream(stream, hooks, progress)
+        else:
+            y, _ = self._outputs(rows, forms, size, hooks, "predict", progress)
         hooks.call("on_predict_end")
-        progress.end(batches, {})
+        progress.end(batches or 0, {})
         return y
 
-    @alone
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        *,
-        return_dict: bool = False,
-        **others: Any,
-    ) -> Any:
-        """One step of the optimizer on all of x and y. Returns the loss before it (and metrics) like `evaluate`.
 
-        Args:
-            x, y, sample_weight, class_weight: As in `fit`.
-            return_dict: Figures by name.
+def _cut(x: Rows, chunks: Chunks | None) -> Rows:
+    """The longest part of x that runs at once."""
+    return x if chunks is None else steps_between(x, 0, chunks.steps)
 
-        Raises:
-            ValueError: As `fit`.
-            FloatingPointError: A loss or gradient is NaN or infinite; the weights are unchanged.
-        """
-        refuse("train_on_batch", others, {}, ("x", "y", "sample_weight", "class_weight", "return_dict"))
-        compiled = self._compiled_with_loss("train_on_batch")
-        x, y = self._pair(x, y, "train_on_batch", sample_weight)
-        if class_weight is not None:
-            y = self._class_weighted(y, class_weight)
-        figures = compiled.figures()
-        arena = self._built(x)
-        ranges = compiled.begin(arena)
-        step = partial(self._step, x, y, ranges, check=True)
-        try:
-            figures.add(*step())
-        except NonFiniteError as found:
-            began = where_it_began(self.layers, arena, step)
-            raise FloatingPointError(f"{found}{began}; the weights are unchanged") from None
-        return reported(figures.result(), return_dict)
 
-    # ---- checks -------------------------------------------------------------------------------------------------
-
-    def _compiled_with_loss(self, verb: str) -> Compiled:
-        if self._compiled is None or self._compiled.loss is None:
-            raise ValueError(f"{verb} needs a loss: call compile(optimizer=..., loss=...) first")
-        return self._compiled
-
-    @usual_floats
-    def _pair(self, x: Any, y: Any, verb: str, sample_weight: Any = None) -> tuple[Rows, Rows]:
-        """x and y, with weights if there are any, checked and cast; the model is not built yet."""
-        if x is None or y is None:
-            raise ValueError(f"{verb}: {'x' if x is None else 'y'} must be given")
-        assert self._compiled is not None
-        rows, forms = self._read(x)
-        if len(rows) == 0:
-            raise ValueError(f"{verb}: x must hold at least one sample, got none")
-        asked = Asked(self._compiled.heads, self.output_names, forms, len(rows), self.dtype)
-        return rows, asked.targets(y, sample_weight)
-
-    def _class_weighted(self, y: Rows, class_weight: Any) -> Rows:
-        assert self._compiled is not None
-        return class_weighted(self._compiled.heads, y, class_weight, self.dtype)
-
-    def _built(self, x: Rows) -> Arena:
-        """The model's parameters, created now if these are its first rows."""
-        with self._building:
-            if self._arena is None:
-                self.build(self._sample_shape(x))
-        assert self._arena is not None
-        return self._arena
-
-    def _rows_at_once(self, given: Any, name: str) -> int:
-        """How many rows a pass without training runs at once; what stateful layers carry depends on it."""
-        default = BATCH_SIZE if any(layer.stateful for layer in self.layers) else ROWS_AT_ONCE
-        return as_count(default if given is None else given, name, 1)
+def _x_of(item: Any) -> Any:
+    """x of a batch that `predict` is fed; a tuple is (x,), (x, y) or (x, y, sample_weight), as in Keras."""
+    return item[0] if isinstance(item, tuple) and 1 <= len(item) <= 3 else item

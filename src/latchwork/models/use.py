@@ -79,7 +79,7 @@ def _guarded(method: Callable[P, R], is_alone: Callable[[Any], bool]) -> Callabl
     @wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         model: Any = args[0]
-        before = model._use.enter(method.__name__, is_alone(model))
+        before = model._use.enter(method.__name__.lstrip("_"), is_alone(model))
         try:
             return method(*args, **kwargs)
         finally:

@@ -27,7 +27,7 @@ class Adam(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0])
-        >>> Adam(0.25, epsilon=0.0).apply(w, np.array([3.0]))
+        >>> Adam(0.25, epsilon=0.0).update(w, np.array([3.0]))
         >>> round(w.item(), 12)
         0.75
     """
@@ -76,7 +76,7 @@ class AdamW(Adam):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0])
-        >>> AdamW(0.5, weight_decay=0.5).apply(w, np.array([0.0]))
+        >>> AdamW(0.5, weight_decay=0.5).update(w, np.array([0.0]))
         >>> w
         array([0.75])
     """
@@ -100,7 +100,7 @@ class Nadam(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0])
-        >>> Nadam(0.25, beta_1=0.0, epsilon=0.0).apply(w, np.array([3.0]))
+        >>> Nadam(0.25, beta_1=0.0, epsilon=0.0).update(w, np.array([3.0]))
         >>> round(w.item(), 12)
         0.75
     """
@@ -135,7 +135,7 @@ class Lion(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0, 2.0])
-        >>> Lion(0.25).apply(w, np.array([3.0, -0.1]))
+        >>> Lion(0.25).update(w, np.array([3.0, -0.1]))
         >>> w
         array([0.75, 2.25])
     """

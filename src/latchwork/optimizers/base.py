@@ -30,6 +30,14 @@ def check_number(name: str, value: Any, most: float = 1e300, most_excluded: bool
     return number
 
 
+class Steerable(ABC):
+    """Gradients that know what they are of: `Optimizer.apply` takes them."""
+
+    @abstractmethod
+    def step_of(self, optimizer: Optimizer) -> None:
+        """Let `optimizer` take its step with them."""
+
+
 @dataclass(eq=False, repr=False)
 class Optimizer(Shown, ABC):
     """Base of all: learning rate, weight decay, clipping, the average of the weights, step counter.
@@ -164,10 +172,40 @@ class Optimizer(Shown, ABC):
         self._layout = layout
         self.slots = {slot: np.full(layout[0], self._initial(slot), layout[1]) for slot in self.slot_names}
 
-    def apply(
+    def apply(self, grads: Steerable) -> None:
+        """Take one step of the model that gave `grads`, in a loop of your own. Clipping also writes `grads`.
+
+        The optimizer is the model's from then on: `model.optimizer`, and what its file holds. Weights change only here;
+        neither loss nor gradients are checked for NaN.
+
+        Args:
+            grads: What `model.value_and_grad` returned.
+
+        Raises:
+            TypeError: `grads` is anything else: arrays go to `update`.
+            ValueError: The optimizer has taken steps with other parameters, or the model has other layers by now.
+            RuntimeError: Another thread uses the model.
+
+        >>> import numpy as np
+        >>> import latchwork as lw
+        >>> model = lw.models.Sequential([lw.layers.Dense(1, kernel_initializer="zeros", input_shape=(1,))])
+        >>> model.compile(lw.optimizers.SGD(0.5), loss="mse")
+        >>> loss, grads = model.value_and_grad(np.array([[1.0]]), np.array([[3.0]]))
+        >>> model.optimizer.apply(grads)
+        >>> loss, model.get_weights()[0].tolist()
+        (9.0, [[3.0]])
+        """
+        if not isinstance(grads, Steerable):
+            raise TypeError(
+                "apply: grads must be what model.value_and_grad returned (update takes arrays), "
+                f"got {type(grads).__name__}"
+            )
+        grads.step_of(self)
+
+    def update(
         self, params: NDArray[Any], grads: NDArray[Any], ranges: Sequence[tuple[int, int, str]] | None = None
     ) -> None:
-        """Take one step, in place. Clipping also writes `grads`.
+        """Take one step on flat arrays, in place. Clipping also writes `grads`.
 
         Args:
             params: Flat [N], float32 or float64, as given to `build` (called for you the first time).
@@ -222,7 +260,7 @@ class Optimizer(Shown, ABC):
 
         Args:
             params: Flat [N], float32 or float64.
-            ranges: As in `apply`.
+            ranges: As in `update`.
         """
         if self.use_ema and self.iterations > 0:
             self._take_average(params, [(0, params.size)] if ranges is None else [(a, b) for a, b, _ in ranges])

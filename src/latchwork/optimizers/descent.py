@@ -26,7 +26,7 @@ class SGD(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0, 2.0])
-        >>> SGD(0.5).apply(w, np.array([2.0, 2.0]))
+        >>> SGD(0.5).update(w, np.array([2.0, 2.0]))
         >>> w
         array([0., 1.])
     """
@@ -70,7 +70,7 @@ class RMSprop(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0])
-        >>> RMSprop(0.1, rho=0.75, epsilon=0.0).apply(w, np.array([3.0]))
+        >>> RMSprop(0.1, rho=0.75, epsilon=0.0).update(w, np.array([3.0]))
         >>> w
         array([0.8])
     """
@@ -122,7 +122,7 @@ class Adagrad(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0])
-        >>> Adagrad(0.5, initial_accumulator_value=7.0, epsilon=0.0).apply(w, np.array([3.0]))
+        >>> Adagrad(0.5, initial_accumulator_value=7.0, epsilon=0.0).update(w, np.array([3.0]))
         >>> w
         array([0.625])
     """
@@ -160,7 +160,7 @@ class Adadelta(Optimizer):
     Example:
         >>> import numpy as np
         >>> w = np.array([1.0])
-        >>> Adadelta(1.0, rho=0.75, epsilon=1.0).apply(w, np.array([0.0]))
+        >>> Adadelta(1.0, rho=0.75, epsilon=1.0).update(w, np.array([0.0]))
         >>> w
         array([1.])
     """
