@@ -238,6 +238,17 @@ def test_dropout_hangs_on_sample_query_head_and_value_alone():
         np.testing.assert_array_equal(layer(x), made(kind, [(1, None, 3)] * 2)(x))
 
 
+def test_dropout_of_parts_of_a_batch_and_of_still_passes():
+    """A part of a batch draws what it does in the whole; backward through inference draws nothing."""
+    layer, x = made("dot", [(1, None, 3)] * 2, dropout=0.5), drawn([(3, 6, 3), (3, 20, 3)])
+    whole = layer.forward(x, step=2)[0]
+    layer.passing = layer.passing._replace(first=1)
+    assert_bits(layer.forward([part[1:] for part in x], step=2)[0], whole[1:], "part")
+    layer.passing = layer.passing._replace(first=0, still=True)
+    assert_bits(layer.forward(x, step=2)[0], layer(x), "still")
+    assert not layer.by_step
+
+
 def test_dropout_drops_its_share():
     layer = Attention(dropout=0.25, return_attention_scores=True, seed=1)
     x = [np.zeros((8, 40, 1)), np.ones((8, 50, 1))]

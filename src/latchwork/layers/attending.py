@@ -58,6 +58,7 @@ class Attending(Drawing):
     many_inputs: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
     same_lengths: ClassVar[bool] = False
+    by_step = False  # a query reads all values
     dropout: float
 
     def _take_options(self, dropout: Any, seed: Any, use_causal_mask: Any, return_attention_scores: Any) -> None:
@@ -195,7 +196,7 @@ class Attending(Drawing):
 
     def _keep(self, scores: tuple[int, ...], step: int | None) -> Rows | None:
         """Dropout's factors [B, Tq, heads, Tv]: of a weight they hang on its sample, query, head and value alone."""
-        if self.dropout == 0.0:
+        if self.dropout == 0.0 or self.passing.still:
             return None
         heads = scores[1] if len(scores) == 4 else 1
         ones = np.ones((scores[0], scores[-2] * heads, scores[-1]), self.dtype)
