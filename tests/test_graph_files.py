@@ -59,7 +59,9 @@ def test_the_same_bits_come_back_and_training_goes_on(tmp_path, dtype):
 
 @pytest.mark.parametrize("name", [name for name, kind in LAYERS.classes.items() if kind.many_inputs])
 def test_every_merging_layer(tmp_path, name):
-    options = {"Dot": {"axes": (2, -1)}, "Concatenate": {"axis": 1}}.get(name, {})
+    options = {
+        "Dot": {"axes": (2, -1)}, "Concatenate": {"axis": 1}, "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},
+    }.get(name, {})  # fmt: skip
     a, b = Input((3, 2)), Input((3, 2))
     model = Model([a, b], LAYERS.classes[name](**options)([a, Dense(2)(b)]))
     model.save(tmp_path / "m.safetensors")

@@ -65,6 +65,35 @@ def windows(name, rows, features, which=None):
     )
 
 
+def attention(*gradients):
+    """Of two sequences, 3 and 1 queries, 2 and 4 values; gradients: dy, weights, their gradients or None."""
+    names = (
+        "query", "key", "value", "query_offsets", "value_offsets", "query_real", "value_real", "keep", "additive", "dy",
+        "weights", "d_weights",
+    )  # fmt: skip
+
+    def run(causal, want_weights, **given):
+        return _core.attention([given[name] for name in names], causal, want_weights)
+
+    return of_call(
+        run,
+        query=array(4, 2, 3),
+        key=array(6, 2, 3),
+        value=array(6, 2, 5),
+        query_offsets=np.array([0, 3, 4]),
+        value_offsets=np.array([0, 2, 6]),
+        query_real=np.array([True, False, True, True]),
+        value_real=np.array([True] * 5 + [False]),
+        keep=array(2, 3, 2, 4),
+        additive=array(3) if gradients else None,
+        dy=gradients[0] if gradients else None,
+        weights=gradients[1] if gradients else None,
+        d_weights=gradients[2] if gradients else None,
+        causal=True,
+        want_weights=True,
+    )
+
+
 def one_forward(*, training, **call):
     [result] = _core.recurrent_forward([tuple(call.values())], training)
     return result
@@ -417,6 +446,10 @@ CORE = {
     ],
     "window_frame": [
         lambda: of_call(_core.window_frame, padding="same", steps=9, size=3, stride=2, dilation=1),
+    ],
+    "attention": [
+        lambda: attention(),
+        lambda: attention(array(4, 2, 5), array(2, 2, 3, 4), array(2, 2, 3, 4)),
     ],
     "window_pass": [
         lambda: windows("gather", 7, 3),

@@ -1,8 +1,9 @@
-// Normalization, windows over steps (convolutions, pools).
+// Normalization, windows over steps (convolutions, pools), attention.
 #include <limits>
 
 #include "bindings/arrays.h"
 #include "bindings/training.h"
+#include "layers/attention.h"
 #include "layers/normalization.h"
 #include "layers/windows.h"
 
@@ -208,9 +209,98 @@ void bind_windows(py::module_& m) {
   m.def("window_pass", &window_pass, py::arg("name"), py::arg("a"), py::arg("windows"), py::arg("which") = py::none());
 }
 
+// What `attention` is given, in this order, None where it is not there.
+enum Part {
+  query,
+  key,
+  value,
+  query_offsets,
+  value_offsets,
+  query_real,
+  value_real,
+  keep,
+  additive,
+  dy,
+  weights,
+  d_weights,
+  kParts
+};
+constexpr const char* kPartNames[] = {"query",         "key",        "value",      "query_offsets",
+                                      "value_offsets", "query_real", "value_real", "keep",
+                                      "additive",      "dy",         "weights",    "d_weights"};
+
+AttentionPlaces attention_places(const Arrays& given, bool causal) {
+  if (given.size() != kParts) throw Error("given must be " + std::to_string(kParts) + " arrays or None");
+  for (const Part part : {query, key, value, query_offsets, value_offsets})
+    if (!given[part]) throw Error(std::string(kPartNames[part]) + " must be given");
+  for (const Part part : {query, value})
+    if (given[part]->ndim() != 3 || std::min(given[part]->shape(1), given[part]->shape(2)) < 1)
+      throw Error(std::string(kPartNames[part]) + " must be [N, heads, features], got " + shape_text(*given[part]));
+  AttentionPlaces p{offsets_of(*given[query_offsets], kPartNames[query_offsets]),
+                    offsets_of(*given[value_offsets], kPartNames[value_offsets])};
+  if (p.query_offsets.size() != p.value_offsets.size()) throw Error("value_offsets must be as many as query_offsets");
+  const auto longest = [](std::span<const Index> offsets) {
+    Index most = 0;
+    for (std::size_t i = 1; i < offsets.size(); ++i) most = std::max(most, offsets[i] - offsets[i - 1]);
+    return most;
+  };
+  p.query_real = real_of(given[query_real], p.query_offsets.back());
+  p.value_real = real_of(given[value_real], p.value_offsets.back());
+  p.causal = causal;
+  p.heads = given[query]->shape(1), p.key_size = given[query]->shape(2), p.value_size = given[value]->shape(2);
+  p.most_queries = longest(p.query_offsets), p.most_values = longest(p.value_offsets);
+  return p;
+}
+
+// y and weights, or the gradients of query, key, value and additive where dy is given.
+py::tuple attention(const Arrays& given, bool causal, bool want_weights) {
+  const AttentionPlaces p = attention_places(given, causal);
+  const Index queries = p.query_offsets.back(), values = p.value_offsets.back();
+  const Index batch = static_cast<Index>(p.query_offsets.size()) - 1;
+  const std::vector<Index> of_query{queries, p.heads, p.key_size}, of_key{values, p.heads, p.key_size},
+      of_value{values, p.heads, p.value_size}, of_y{queries, p.heads, p.value_size},
+      of_weights{batch, p.heads, p.most_queries, p.most_values};
+  const void* data[kParts] = {};
+  const auto check = [&](Part part, const std::vector<Index>& shape) {
+    if (!given[part]) return;
+    require_shape(*given[part], shape, kPartNames[part]);
+    if (is_double(*given[query], "query"))
+      data[part] = data_of<double>(*given[part], kPartNames[part]);
+    else
+      data[part] = data_of<float>(*given[part], kPartNames[part]);
+  };
+  check(query, of_query), check(key, of_key), check(value, of_value), check(additive, {p.key_size}), check(dy, of_y);
+  check(keep, {batch, p.most_queries, p.heads, p.most_values}), check(weights, of_weights);
+  check(d_weights, of_weights);
+  if (data[dy] && !data[weights]) throw Error("weights must be given with dy");
+  return by_dtype(*given[query], "query", [&]<class T>(T) -> py::tuple {
+    const auto at = [&](Part part) { return static_cast<const T*>(data[part]); };
+    const AttentionArrays<T> in{at(query), at(key), at(value), at(keep), at(additive)};
+    const bool back = data[dy] != nullptr;
+    const std::vector<Index> none{0};
+    py::array_t<T> made[] = {make_array<T>(back ? of_query : of_y),
+                             make_array<T>(back           ? of_key
+                                           : want_weights ? of_weights
+                                                          : none),
+                             make_array<T>(back ? of_value : none),
+                             make_array<T>(back && data[additive] ? of_query : none)};
+    T* to[4];
+    for (int i = 0; i < 4; ++i) to[i] = made[i].mutable_data();
+    {
+      const Compute compute;
+      if (back)
+        attend_backward<T>(p, in, {at(dy), at(weights), at(d_weights), to[0], to[1], to[2], to[3]});
+      else
+        attend<T>(p, in, to[0], want_weights ? to[1] : nullptr);
+    }
+    return py::make_tuple(made[0], made[1], made[2], made[3]);
+  });
+}
+
 }  // namespace
 
 void bind_layers(py::module_& m) {
+  m.def("attention", &attention, py::arg("given"), py::arg("causal"), py::arg("want_weights"));
   bind_normalization(m);
   bind_windows(m);
 }

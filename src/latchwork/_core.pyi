@@ -274,6 +274,12 @@ def window_pass(  # "gather", "scatter", "max", "max_backward", "mean", "mean_ba
     name: str, a: NDArray[Any], windows: GivenWindows, which: NDArray[np.int32] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.int32] | None]: ...
 
+# query, key, value, query_offsets, value_offsets, query_real, value_real, keep, additive, dy, weights, d_weights
+# -> y, weights; with dy the gradients of query, key, value, additive
+def attention(
+    given: Sequence[NDArray[Any] | None], causal: bool, want_weights: bool
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]: ...
+
 # model files
 FORMAT: dict[str, str]
 

@@ -181,7 +181,7 @@ class _Probe:
         slopes = np.zeros(array.shape)
         for index, slope in _slopes(lambda: _values(self.forward()[0]), array, seeds):
             slopes[index] = slope
-        off = np.abs(slopes - gradient)
+        off = np.array(np.abs(slopes - gradient))
         off[np.isnan(off)] = np.inf
         largest = float(off.max(initial=0.0))
         allowed = tolerance * max(1.0, float(np.abs(slopes).max(initial=0.0)))

@@ -1,5 +1,6 @@
 """Layers with Keras' names, arguments and defaults. A layer holds parameters and configuration, nothing else."""
 
+from latchwork.layers.attention import AdditiveAttention, Attention
 from latchwork.layers.base import Layer, Variable
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.cell import Cell, GRUCell, LSTMCell, SimpleRNNCell
@@ -25,6 +26,7 @@ from latchwork.layers.merge_functions import (
     subtract,
 )
 from latchwork.layers.merging import Add, Average, Maximum, Merge, Minimum, Multiply, Subtract
+from latchwork.layers.multi_head import MultiHeadAttention
 from latchwork.layers.normalization import BatchNormalization, LayerNormalization, Normalization
 from latchwork.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from latchwork.layers.recurrent import Recurrent
@@ -41,6 +43,8 @@ __all__ = [
     "RNN",
     "Activation",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -68,6 +72,7 @@ __all__ = [
     "Maximum",
     "Merge",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "Permute",

@@ -88,6 +88,7 @@ class Layer(Explainable):
     takes_mask: ClassVar[bool] = False  # forward has an argument `mask`
     supports_masking: ClassVar[bool] = False  # a mask of x is a mask of y; Keras' name
     many_inputs: ClassVar[bool] = False  # x is a list of arrays, as are masks and dx; y_shape takes a list of shapes
+    same_lengths: ClassVar[bool] = True  # Ragged inputs, where there are several, must be of the same lengths
     fixes_steps: bool = False  # y's features depend on the number of steps: a model then keeps it
     # y at a step depends on x at that step alone, and on states that `advance` carries: sequences may be cut
     by_step: bool = False
@@ -160,10 +161,18 @@ class Layer(Explainable):
         A layer of your own defines it to add its parameters: see `add_weight`.
         """
         if self._arena is None and not self._declares:
-            shape = as_batch_shape(input_shape, self.name)
+            shape = self._sample_shapes(input_shape)
             self.y_shape(shape)  # raises before anything is declared
             self.declare(shape)
             Arena([self], self.dtype)
+
+    def _sample_shapes(self, input_shape: Any) -> Any:
+        """The shape of a sample for batches of `input_shape`; the list of them for a layer of several inputs."""
+        if not self.many_inputs:
+            return as_batch_shape(input_shape, self.name)
+        if not isinstance(input_shape, list):
+            raise ValueError(f"{self.name}: input_shape must be a list of shapes, one an input, got {input_shape!r}")
+        return [as_batch_shape(each, self.name) for each in input_shape]
 
     def declare(self, input_shape: Shape) -> None:
         """Fix the variables for samples of `input_shape` and take their random streams; values come with the arena."""
@@ -180,7 +189,8 @@ class Layer(Explainable):
 
     def _declare(self, input_shape: Shape) -> None:
         """Set `variables`; for layers that have any. Your own do it in `build`."""
-        self.build((None, *input_shape))
+        several: Any = input_shape  # a list of shapes, for a layer of several inputs
+        self.build([(None, *each) for each in several] if self.many_inputs else (None, *input_shape))
 
     def add_weight(
         self,

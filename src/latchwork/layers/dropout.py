@@ -13,7 +13,7 @@ from latchwork.layers.dense import like, values_of
 from latchwork.ragged import Ragged
 
 
-class _Drawing(Layer):
+class Drawing(Layer):
     """A layer that draws in training: its seed, and the number of the draw."""
 
     by_step = True
@@ -38,7 +38,7 @@ class _Drawing(Layer):
         return self.seed, random.next_stream() if step is None else step, self.number % 256, first
 
 
-class Dropout(_Drawing):
+class Dropout(Drawing):
     """In training, a share `rate` of the numbers is set to 0 and the rest divided by 1 - rate; otherwise y = x.
 
     Which ones is a pure function of the seed, the training step, the layer and the place in the batch: the same
@@ -123,7 +123,7 @@ class SpatialDropout1D(Dropout):
         return like(x, _core.dropout_backward(values, kept)), kept
 
 
-class GaussianNoise(_Drawing):
+class GaussianNoise(Drawing):
     """In training y = x + a normal number of mean 0 and deviation `stddev` for each element; otherwise y = x.
 
     Which numbers is a pure function of the seed, the training step, the layer and the place in the batch, as for

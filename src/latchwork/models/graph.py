@@ -89,7 +89,7 @@ class Graph:
         for node in self.nodes:
             offsets = [found[i].offsets for i in node.x]
             first = offsets[0]
-            for other in offsets[1:]:
+            for other in offsets[1:] if node.layer.same_lengths else ():
                 same = first is other or (first is not None and other is not None and np.array_equal(first, other))
                 if not same:
                     raise ValueError(f"{node.layer.name}: x must be sequences of the same lengths, Ragged or arrays")
