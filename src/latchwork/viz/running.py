@@ -9,16 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from latchwork.layers import BatchNormalization, Bidirectional, Dropout, GaussianNoise
-from latchwork.layers.base import Layer
+from latchwork.layers import Bidirectional
+from latchwork.layers.base import Passing
 from latchwork.layers.recurrent import Recurrent
 from latchwork.models import Model, Sequential
 from latchwork.models.batches import Rows
 from latchwork.models.carried import Carried
 from latchwork.models.gradients import Beyond
-
-# What makes a training pass, which alone can go back, compute what `predict` computes.
-_AT_REST = ((Dropout, "rate", 0.0), (GaussianNoise, "stddev", 0.0), (BatchNormalization, "trainable", False))
 
 
 @contextmanager
@@ -48,28 +45,17 @@ def _kept(values: NDArray[Any]) -> Iterator[None]:
 
 @contextmanager
 def _as_in_prediction(model: Any) -> Iterator[None]:
-    carried = model._carried
-    changed = [
-        (layer, name, getattr(layer, name), value)
-        for layer in _all_layers(model.layers)
-        for kind, name, value in _AT_REST
-        if isinstance(layer, kind)
-    ]
+    """A training pass, which alone can go back, computes what `predict` computes."""
+    carried, passing = model._carried, [layer.passing for layer in model.layers]
     try:
         model._carried = Carried()
-        for layer, name, _, value in changed:
-            setattr(layer, name, value)
+        for layer in model.layers:
+            layer.passing = Passing(still=True)
         yield
     finally:
-        for layer, name, before, _ in changed:
-            setattr(layer, name, before)
+        for layer, before in zip(model.layers, passing, strict=True):
+            layer.passing = before
         model._carried = carried
-
-
-def _all_layers(layers: list[Layer]) -> Iterator[Layer]:
-    for layer in layers:
-        yield layer
-        yield from _all_layers(getattr(layer, "inner", []))
 
 
 @dataclass(eq=False)
