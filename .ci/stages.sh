@@ -72,7 +72,8 @@ sanitized() { # ISA...: of Python's tests; the C++ tests run on both
   for isa in $isas; do
     LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$folder/package LATCHWORK_ISA=$isa \
       "$BIN/python" -m pytest -q -p no:cacheprovider tests/test_{masks,sequence_layers,bidirectional,stateful,cells}.py \
-      tests/test_{model_files,safetensors,losses,optimizers}.py
+      tests/test_{model_files,safetensors,losses,optimizers}.py \
+      tests/test_{windows,normalization,ctc,formula_losses,generate,forecast}.py
   done
 }
 

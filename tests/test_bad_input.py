@@ -5,8 +5,8 @@ import pytest
 
 import latchwork as lw
 from latchwork.callbacks import EarlyStopping
-from latchwork.layers import GRU, LSTM, Activation, Dense, Dropout, Input, SimpleRNN
-from latchwork.models import Sequential
+from latchwork.layers import GRU, LSTM, Activation, Dense, Dropout, Input, Layer, Reshape, SimpleRNN
+from latchwork.models import Model, Sequential
 
 X = np.ones((8, 5, 2))
 Y = np.ones((8, 1))
@@ -235,3 +235,64 @@ def test_a_used_context_is_refused_and_gradients_stay():
         layer.backward(ctx, np.ones((8, 3)))
     for v, gradient in zip(layer.variables, before, strict=True):
         assert np.array_equal(v.gradient, gradient)
+
+
+class Twice(Layer):
+    def build(self, input_shape):
+        self.add_weight((2,), name="scale")
+        self.add_weight((2,), name="scale")
+
+
+def two_outputs():
+    x = Input((2,))
+    return Model(x, [Dense(1, name="a")(x), Dense(1, name="b")(x)])
+
+
+SETTINGS = {
+    "nothing to build": (lambda: Sequential(name="bare").build((None, 2)), "^bare has no layers: add some first$"),
+    "nothing to run": (lambda: Sequential(name="bare").predict(X), "^bare has no layers: add some first$"),
+    "two sizes left open": (lambda: Reshape((-1, -1)), r"^Reshape: target_shape must hold .*, got \(-1, -1\)$"),
+    "no elements": (lambda: Reshape((2, 0)), r"^Reshape: target_shape must hold .*, got \(2, 0\)$"),
+    "too many elements": (
+        lambda: Reshape((3,), name="r")(np.ones((1, 4))),
+        r"^r: x must fill \(3,\), got \(B, 4\)$",
+    ),
+    "weights of one name": (lambda: Twice(name="t")(np.ones((1, 2))), "^t: add_weight: name 'scale' is taken$"),
+    "metrics without a loss": (
+        lambda: two_outputs().compile("sgd", {"a": "mse"}, metrics={"b": ["mae"]}),
+        "^metrics: output 'b' needs a loss to have metrics$",
+    ),
+    "extras' names": (
+        lambda: network().save("m.safetensors", extras={"a/b": lw.data.StandardScaler()}),
+        "^extras must be named by texts without '/', got 'a/b'$",
+    ),
+    "extras not fitted": (
+        lambda: network().save("m.safetensors", extras={"a": lw.data.StandardScaler()}),
+        r"^extras\['a'\] is not fitted yet: call its fit\(x\) first$",
+    ),
+    "too few targets": (
+        lambda: lw.data.TimeseriesDataset(np.ones((8, 1)), np.ones(4), sequence_length=3),
+        r"^targets must have at least 6 rows, one where each window starts, got shape \(4,\)$",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, message = SETTINGS[name]
+    with pytest.raises(ValueError, match=message):
+        run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_that_only_run_forward_say_so():
+    class Forward(Layer):
+        def forward(self, x, *, training=True, step=None):
+            return np.asarray(x, np.float32), None
+
+    model = Sequential([Forward(name="f"), Dense(1)])
+    model.compile("sgd", "mse")
+    assert model.predict(np.ones((2, 2))).shape == (2, 1)
+    with pytest.raises(TypeError, match=r"^Forward must define backward$"):
+        Forward().backward(None, np.ones((2, 2)))

@@ -42,7 +42,7 @@ def test_cell_declarations_compile(tmp_path: Path) -> None:
 @pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 def test_programs_of_the_cpp_page_compile(tmp_path: Path) -> None:
     programs = code_blocks(ROOT / "docs" / "cpp.md", "cpp")
-    assert len(programs) == 4
+    assert len(programs) == 5
     for i, program in enumerate(programs):
         source = tmp_path / f"program_{i}.cpp"
         source.write_text(program, encoding="utf-8")

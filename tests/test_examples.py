@@ -4,6 +4,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -16,7 +19,8 @@ def example(name):
 
 
 def test_every_example_is_tested():
-    assert {p.stem for p in FOLDER.glob("*.py")} == {"forecast", "classify_ragged", "own_loop", "audio_effect"}
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert {p.stem for p in FOLDER.glob("*.py")} <= tested
 
 
 def test_forecast(capsys):
@@ -40,3 +44,69 @@ def test_audio_effect(capsys):
     assert example("audio_effect").main(epochs=6, seconds=1) < 0.05  # an amplifier that does not distort: 0.13
     out = capsys.readouterr().out
     assert all(f"{how}: " in out for how in ("whole", "sample by sample", "blocks of 64"))
+
+
+def made_up_vowels(path, rng):
+    """A file as aeon has it: speaker k holds channel k high, for 7 to 29 steps."""
+    lines = []
+    for sample in range(90):
+        x = rng.normal(scale=0.3, size=(rng.integers(7, 30), 12))
+        x[:, sample % 9] += 1
+        lines.append(":".join([*(",".join(f"{v:.4f}" for v in channel) for channel in x.T), str(sample % 9 + 1)]))
+    path.write_text("#A comment.\n@problemName JapaneseVowels\n@data\n" + "\n".join(lines) + "\n")
+
+
+def test_vowels(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for part in ("TRAIN", "TEST"):
+        made_up_vowels(tmp_path / f"JapaneseVowels_{part}.ts", rng)
+    assert example("vowels").main(epochs=6, folder=tmp_path) > 0.9  # a guess: 0.11
+    assert "90 sequences to learn from, of 7 to 29 steps" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(importlib.util.find_spec("aeon") is None, reason="the data come with aeon")
+def test_vowels_as_they_were_recorded(capsys):
+    vowels = example("vowels")
+    x, y = vowels.read(vowels.data_folder() / "JapaneseVowels_TRAIN.ts")
+    assert x.values.shape == (4274, 12)
+    assert np.bincount(y).tolist() == [30] * 9
+    assert vowels.main(epochs=8) > 0.9
+
+
+def test_co2_quantiles(capsys):
+    shares = example("co2_quantiles").main(epochs=10)
+    assert np.abs(shares - [0.05, 0.25, 0.5, 0.75, 0.95]).max() < 0.15
+    out = capsys.readouterr().out.split("off by ")[1]
+    assert float(out.split(" ppm")[0]) < 2  # the season alone moves it by 4.17
+
+
+def test_sonnets(capsys):
+    assert example("sonnets").main(epochs=12, letters=12000, units=64) < 14  # the letters are 57
+    assert "Shall I compare thee to " in capsys.readouterr().out
+
+
+def test_pump(capsys):
+    found = example("pump").main(epochs=15, count=1500)
+    assert found["fault_accuracy"] > 0.75  # without looking: 0.34
+    assert found["life_mae"] < 1  # 1.9
+    assert "concatenate" in capsys.readouterr().out
+
+
+def test_rare_events(capsys):
+    scores = example("rare_events").main(epochs=5, count=1500)
+    assert len(scores) == 3
+    assert scores["focal, balanced"] > max(scores["binary cross-entropy"], 0.3)
+    assert capsys.readouterr().out.count("silence") == 3
+
+
+def test_handwriting(capsys):
+    assert example("handwriting").main(epochs=10, count=1600) < 0.4
+    rates = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if "error rate" in line]
+    assert rates[0] > 0.9
+    assert len(rates) == 10
+
+
+def test_dates(capsys):
+    dates = example("dates")
+    assert dates.main(epochs=8, count=4000) > 0.5
+    assert "right in every letter" in capsys.readouterr().out

@@ -311,3 +311,50 @@ def test_wrong_arguments(arguments, message):
 def test_models_that_cannot(layers, x, message):
     with pytest.raises(ValueError, match=message):
         Sequential(layers).forecast(x, 3)
+
+
+# ---- what the loss says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("around", [lambda loss: loss, lw.losses.Masked], ids=["plain", "masked"])
+def test_the_loss_says_what_outputs_are(around, tmp_path):
+    model, x = made(features=1, outputs=4), histories(1)
+    told = {"outputs": "quantiles", "quantiles": QUANTILES}
+    expected = model.forecast(x, 4, **told)
+    model.compile(loss=around(lw.losses.Quantile(QUANTILES)))
+    assert same([model.forecast(x, 4)], [expected])
+    model.save(tmp_path / "m.safetensors")
+    assert same([lw.models.load_model(tmp_path / "m.safetensors").forecast(x, 4)], [expected])
+    others = [0.2, 0.4, 0.5, 0.6]
+    assert same([model.forecast(x, 4, quantiles=others)], [model.forecast(x, 4, **told | {"quantiles": others})])
+
+
+@pytest.mark.parametrize("around", [lambda loss: loss, lw.losses.Masked], ids=["plain", "masked"])
+def test_the_loss_says_the_least_scale(around):
+    model, x = made(outputs=4), histories()
+    told = {"outputs": "gaussian", "paths": 3, "seed": 5}
+    mean = model.forecast(x, 4, outputs="gaussian")
+    least, none = (model.forecast(x, 4, min_scale=scale, **told) for scale in (0.5, 0))
+    assert not same([least], [none])
+    model.compile(loss=around(lw.losses.GaussianNegativeLogLikelihood(0.5)))
+    assert same([model.forecast(x, 4)], [mean])
+    assert same([model.forecast(x, 4, paths=3, seed=5)], [least])
+    assert same([model.forecast(x, 4, **told)], [least])
+    assert same([model.forecast(x, 4, paths=3, seed=5, min_scale=0)], [none])
+
+
+def test_what_is_said_wins_over_the_loss():
+    model, x = made(), histories()
+    expected = model.forecast(x, 4)
+    for loss in (lw.losses.Quantile([0.1, 0.5]), lw.losses.GaussianNegativeLogLikelihood()):
+        model.compile(loss=loss)
+        assert same([model.forecast(x, 4, outputs="values")], [expected])
+    model.compile(loss=lw.losses.StudentTNegativeLogLikelihood())
+    assert same([model.forecast(x, 4)], [expected])
+
+
+def test_quantiles_of_the_loss_without_a_median():
+    model = made(features=1, outputs=2)
+    model.compile(loss=lw.losses.Quantile([0.1, 0.9]))
+    with pytest.raises(ValueError, match=r"quantiles must hold 0\.5, the median"):
+        model.forecast(histories(1), 3)

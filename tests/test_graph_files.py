@@ -92,13 +92,6 @@ def test_weights_of_a_rows_loss_are_refused(tmp_path):
         model.save(tmp_path / "m.safetensors")
 
 
-def test_cpp_refuses_it(tmp_path):
-    model = model_of()
-    model.save(tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match=r"class must be Sequential, got .Model."):
-        _core.Model(bytes(tmp_path / "m.safetensors"))
-
-
 # ---- what is no model ------------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,27 @@ py::array predict(const Model& model, const py::array& x, const std::optional<st
   return run(Ragged{*lengths});
 }
 
+// The same of all inputs and outputs.
+template <class T>
+py::list predict_all(const Model& model, const std::vector<py::array>& x) {
+  std::vector<const T*> in;
+  std::vector<Shape> shapes;
+  for (const py::array& each : x) {
+    in.push_back(data_of<T>(each, "x"));
+    shapes.push_back(shape_of(each));
+  }
+  py::list made;
+  std::vector<T*> out;
+  for (const Shape& shape : model.output_shapes(shapes)) {
+    py::array_t<T> y = make_array<T>(shape);
+    out.push_back(y.mutable_data());
+    made.append(y);
+  }
+  const py::gil_scoped_release release;
+  model.predict(std::span<const T* const>(in), shapes, std::span<T* const>(out));
+  return made;
+}
+
 }  // namespace
 
 void bind_model(py::module_& m) {
@@ -126,7 +147,14 @@ void bind_model(py::module_& m) {
           [](const Model& model, const py::array& x, const std::optional<std::vector<Index>>& lengths) {
             return model.float64() ? predict<double>(model, x, lengths) : predict<float>(model, x, lengths);
           },
-          py::arg("x"), py::arg("lengths") = py::none());
+          py::arg("x"), py::arg("lengths") = py::none())
+      .def(
+          "predict_all",
+          [](const Model& model, const std::vector<py::array>& x) {
+            return model.float64() ? predict_all<double>(model, x) : predict_all<float>(model, x);
+          },
+          py::arg("x"))
+      .def_property_readonly("outputs", &Model::outputs);
 }
 
 }  // namespace latchwork

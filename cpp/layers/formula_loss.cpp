@@ -1,6 +1,7 @@
 #include "layers/formula_loss.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "latchwork/error.h"
@@ -101,6 +102,9 @@ FormulaShape formula_shape(std::string_view name, const FormulaOptions& options,
   if (options.components < 1 || (options.components > 1 && name != "mixture")) {
     throw Error("components must be 1, or more for the loss mixture, got " + std::to_string(options.components));
   }
+  // log_gamma climbs from there in steps of 1: from -1e300 it would never arrive.
+  if (name == "student_t" && !(options.df > 0 && std::isfinite(options.df)))
+    throw Error("df must be finite and above 0, got " + std::to_string(options.df));
   if (row_formula(name)) return {last_axis, last_axis, 1};
   const ElementFormula* const formula = element_formula(name);
   if (!formula) throw Error("unknown loss " + std::string(name));

@@ -149,7 +149,7 @@ void roll_out(const Widths& w, RollOut<T>& history, RollOut<T>& run, Index horiz
 }  // namespace
 
 Shape Model::forecast_shape(const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options) const {
-  const Shape& input = graph_->input;
+  const Shape& input = graph_->input();
   if (input.size() != 2 || input.back() < 1)
     throw Error("forecast needs a model of sequences, [T, F], got samples of " + shape_text(input));
   require_threads_and_steps(options.threads, horizon, "horizon");

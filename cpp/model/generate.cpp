@@ -98,22 +98,22 @@ void Model::generate(std::span<const std::int64_t> prompts, const Ragged& length
     refuse("prompts must hold " + std::to_string(starts.back()) + " tokens, the sum of the lengths",
            static_cast<Index>(prompts.size()));
   const auto batch = static_cast<Index>(lengths.lengths.size());
-  std::visit(
-      [&]<class T>(const Layers<T>& layers) {
-        Session<T> session = this->session<T>(std::max<Index>(1, batch), options.threads);
-        Steps<T>& steps = *session.steps_;
-        const TokenForm form = form_of(name(), steps.numbers, steps.features, steps.outputs);
-        const bool logits = are_logits(layers.back()->scores(), layers.back()->name(), options);
-        check_tokens(form, prompts, options.end);
-        if (batch == 0) return;
-        TokenSampler sampler(form.count, {logits, options.temperature, options.top_k, options.top_p});
-        RollOut<T> run(steps);
-        run.read(lengths.lengths, [&](Index stream, Index t, T* x) {
-          write_token(form, prompts[static_cast<std::size_t>(starts[static_cast<std::size_t>(stream)] + t)], x);
-        });
-        roll_out(run, form, n, sampler, options, tokens);
-      },
-      graph_->layers);
+  const auto run_as = [&]<class T>(T) {
+    Session<T> session = this->session<T>(std::max<Index>(1, batch), options.threads);
+    Steps<T>& steps = *session.steps_;
+    const AnyLayer& last = *graph_->layers.back();
+    const TokenForm form = form_of(name(), steps.numbers, steps.features, steps.outputs);
+    const bool logits = are_logits(last.traits().scores, last.name(), options);
+    check_tokens(form, prompts, options.end);
+    if (batch == 0) return;
+    TokenSampler sampler(form.count, {logits, options.temperature, options.top_k, options.top_p});
+    RollOut<T> run(steps);
+    run.read(lengths.lengths, [&](Index stream, Index t, T* x) {
+      write_token(form, prompts[static_cast<std::size_t>(starts[static_cast<std::size_t>(stream)] + t)], x);
+    });
+    roll_out(run, form, n, sampler, options, tokens);
+  };
+  float64() ? run_as(0.0) : run_as(0.0f);
 }
 
 }  // namespace latchwork

@@ -25,21 +25,28 @@ void misfit(const std::string& name, const std::string& expected, const Shape& x
   throw Error(name + ": x must be " + expected + ", got " + shape_text(batch) + " (-1: any)");
 }
 
-template <class T>
-Signal<T> behind(const GraphLayer<T>& layer, const Signal<T>& x) {
-  Shape sample = x.shape;
-  sample.erase(sample.begin());
-  if (x.offsets) sample.insert(sample.begin(), -1);
-  Signal<T> y{nullptr, layer.y_shape(sample)};
-  const bool any = !y.shape.empty() && y.shape[0] < 0;
-  if (std::count(y.shape.begin(), y.shape.end(), -1) > any || (any && y.shape.size() != 2))
-    throw Error(layer.name() + ": x must be an array, got a ragged one");
-  y.offsets = any ? x.offsets : nullptr;
-  if (any)
-    y.shape[0] = x.shape[0];
-  else
-    y.shape.insert(y.shape.begin(), x.batch());
-  return y;
+std::vector<Form> behind(const AnyLayer& layer, const std::vector<Form>& x) {
+  const std::vector<Index>* const offsets = x[0].offsets;
+  std::vector<Shape> samples;
+  for (const Form& each : x) {
+    if (each.offsets != offsets) throw Error(layer.name() + ": x must be all arrays or all ragged");
+    samples.emplace_back(each.shape.begin() + 1, each.shape.end());
+    if (offsets) samples.back().insert(samples.back().begin(), -1);
+  }
+  const auto refuse_ragged = [&] { throw Error(layer.name() + ": x must be an array, got a ragged one"); };
+  if (offsets && !layer.traits().takes_ragged) refuse_ragged();
+  std::vector<Form> made;
+  for (Shape& shape : layer.y_shapes(samples)) {
+    const bool any = !shape.empty() && shape[0] < 0;
+    if (std::count(shape.begin(), shape.end(), -1) > any || (any && shape.size() != 2)) refuse_ragged();
+    if (any)
+      shape[0] = x[0].shape[0];
+    else
+      shape.insert(shape.begin(), x[0].batch());
+    size_of(shape);
+    made.push_back({std::move(shape), any ? offsets : nullptr});
+  }
+  return made;
 }
 
 namespace {
@@ -68,6 +75,7 @@ LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
       {make_one<T, make_embedding<T>>, {"Embedding"}},
       {make_normalizing<T>, {"LayerNormalization", "BatchNormalization", "Normalization"}},
       {make_windows<T>, {"Conv1D", "MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"}},
+      {make_merging<T>, {"Concatenate", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Dot"}},
   };
   std::string known;
   for (const Family<T>& family : families)
@@ -81,17 +89,17 @@ LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
 }  // namespace
 
 template <class T>
-LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x) {
+LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x, bool alone) {
   const std::string& name = fields.name();
   fields.flag("trainable");
-  LayerPointer<T> layer = make_known<T>(fields.text("class"), {fields, tensors, prefix + name, x});
+  LayerPointer<T> layer = make_known<T>(fields.text("class"), {fields, tensors, prefix + name, x, alone});
+  if (alone && layer->traits().many_inputs) fields.fail("class", "a layer of one input", fields.any("class"));
   fields.done();
   return layer;
 }
 
-#define LATCHWORK_INSTANTIATE(T)                                     \
-  template Signal<T> behind(const GraphLayer<T>&, const Signal<T>&); \
-  template LayerPointer<T> make_layer(Fields&, Tensors&, const std::string&, const Shape&);
+#define LATCHWORK_INSTANTIATE(T) \
+  template LayerPointer<T> make_layer(Fields&, Tensors&, const std::string&, const Shape&, bool);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)
 #undef LATCHWORK_INSTANTIATE

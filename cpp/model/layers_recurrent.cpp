@@ -87,7 +87,7 @@ template <class T>
 void run_cells(std::span<const CellRun<T>> runs) {
   std::vector<std::shared_ptr<const Weights<T>>> weights;
   std::vector<RecurrentCall<T>> calls;
-  for (const auto& [cell, x, reading, y] : runs) {
+  for (const auto& [cell, x, reading, y, initial, final] : runs) {
     if (x.mask && x.mask.shape != Shape(x.shape.begin(), x.shape.end() - 1))
       throw Error(cell->path() + ": mask must be " + shape_text({x.shape.begin(), x.shape.end() - 1}) + ", got " +
                   shape_text(x.mask.shape));
@@ -101,10 +101,17 @@ void run_cells(std::span<const CellRun<T>> runs) {
     call.recurrent_activation = cell->recurrent_activation();
     call.x = x.data;
     (reading.sequences ? call.y : call.final[0]) = y;
+    for (int s = 0; s < cell->info().states; ++s) {
+      if (initial) call.initial[s] = initial[s];
+      if (final) call.final[s] = final[s];
+    }
   }
   recurrent_forward<T>(calls, false);
-  for (const auto& [cell, x, reading, y] : runs)
-    if (!reading.sequences && x.mask && !reading.hold) silence(x, reading.reversed, y, cell->units());
+  for (const auto& [cell, x, reading, y, initial, final] : runs) {
+    if (reading.sequences) continue;
+    if (final) std::copy_n(final[0], x.batch() * cell->units(), y);
+    if (x.mask && !reading.hold) silence(x, reading.reversed, y, cell->units());
+  }
 }
 
 template <class T>
@@ -119,10 +126,12 @@ CellPointer<T> read_cell(const std::string& kind, const Origin& origin) {
   return std::make_unique<ModelCell<T>>(cell, activation("activation"), gate, origin);
 }
 
-Reading read_reading(Fields& fields) {
-  if (fields.flag("return_state")) fields.fail("return_state", "false (one output is passed on)", {true});
+Reading read_reading(Fields& fields, bool alone) {
+  const bool states = fields.flag("return_state");
+  if (states && alone) fields.fail("return_state", "false (one output is passed on)", {true});
   return {.sequences = fields.flag("return_sequences"),
           .reversed = fields.flag("go_backwards"),
+          .states = states,
           .hold = !fields.flag("zero_output_for_mask")};
 }
 

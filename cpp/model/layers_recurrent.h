@@ -18,9 +18,10 @@ namespace latchwork {
 struct Reading {
   bool sequences = true;  // an output a step, else the last one
   bool reversed = false;
-  bool align = false;  // reversed: each output lies where its input does
-  bool hold = true;    // a masked step repeats the output before it, else it is 0
-  Index width = 0;     // elements from one row of y to the next; 0: units
+  bool align = false;   // reversed: each output lies where its input does
+  bool states = false;  // the final states are given too
+  bool hold = true;     // a masked step repeats the output before it, else it is 0
+  Index width = 0;      // elements from one row of y to the next; 0: units
 };
 
 template <class T>
@@ -73,7 +74,9 @@ struct Run {
   const Cells* cells;
   Signal<T> x;
   Reading reading;
-  T* y;  // [.., T, units], or [B, units]
+  T* y;                          // [.., T, units], or [B, units]
+  const T* const* initial = {};  // of each state of the cells in turn [B, units]; null: zeros
+  T* const* final = {};          // likewise; null: not wanted
 };
 template <class T>
 using CellRun = Run<T, ModelCell<T>>;
@@ -89,8 +92,12 @@ void run_cells(std::span<const CellRun<T>> runs);
 template <class T>
 void run_stacks(std::vector<StackRun<T>> runs);
 
-// The fields that say how a recurrent layer reads, checked: "return_state" must be false.
-Reading read_reading(Fields& fields);
+// The fields that say how a recurrent layer reads. alone: "return_state" must be false.
+Reading read_reading(Fields& fields, bool alone);
+
+// The sizes of the states of all cells in turn.
+template <class T>
+std::vector<Index> state_sizes_of(const CellStack<T>& cells);
 
 // [T, F] with these features; else an Error.
 void check_sequences(const std::string& name, const Shape& x, Index features);

@@ -137,7 +137,8 @@ class TimeDistributedLayer : public GraphLayer<T> {
     if (origin.x.size() < 2) misfit(origin.fields.where(), "[B, T, ...]", origin.x);
     Fields fields(origin.fields.any("layer"), origin.fields.where() + ": layer");
     layer_ = make_layer<T>(fields, origin.tensors, origin.path + "/", steps_of(origin.x));
-    if (layer_->stateful()) fields.fail("stateful", "false", {true});
+    this->traits_.scores = layer_->traits().scores;
+    if (layer_->traits().stateful) fields.fail("stateful", "false", {true});
   }
 
   Shape y_shape(const Shape& x) const override {
@@ -148,11 +149,10 @@ class TimeDistributedLayer : public GraphLayer<T> {
   }
   Index last_size(const Shape& x) const override { return layer_->last_size(steps_of(x)); }
   void check(const T* x, Index count) const override { layer_->check(x, count); }
-  Scores scores() const override { return layer_->scores(); }
 
   // A mask of steps passes by; one of sequences within steps reaches the layer.
   void forward(const Signal<T>& x, T* y) const override {
-    Signal<T> rows{x.data, x.shape};
+    Signal<T> rows{{x.shape}, x.data};
     const auto joined = [](Shape& shape) {
       shape[1] = checked_product(shape[0], shape[1]);
       shape.erase(shape.begin());

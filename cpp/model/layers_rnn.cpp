@@ -39,10 +39,10 @@ template <class T>
 class RecurrentLayer : public GraphLayer<T> {
  public:
   RecurrentLayer(const Origin& origin, CellStack<T> cells)
-      : GraphLayer<T>(origin),
-        cells_(std::move(cells)),
-        reading_(read_reading(origin.fields)),
-        stateful_(origin.fields.flag("stateful")) {}
+      : GraphLayer<T>(origin), cells_(std::move(cells)), reading_(read_reading(origin.fields, origin.alone)) {
+    this->traits_.stateful = origin.fields.flag("stateful");
+    this->traits_.state_sizes = state_sizes_of(cells_);
+  }
 
   Shape y_shape(const Shape& x) const override {
     check_sequences(this->name(), x, cells_.front()->features());
@@ -50,10 +50,19 @@ class RecurrentLayer : public GraphLayer<T> {
     return reading_.sequences ? Shape{x[0], units} : Shape{units};
   }
 
-  bool stateful() const override { return stateful_; }
   Mask y_mask(const Signal<T>& x) const override { return reading_.sequences ? x.mask : Mask{}; }
 
-  void forward(const Signal<T>& x, T* y) const override { run_stacks<T>({{&cells_, x, reading_, y}}); }
+  std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override {
+    std::vector<Shape> shapes{y_shape(x[0])};
+    if (reading_.states)
+      for (const Index size : this->traits().state_sizes) shapes.push_back({size});
+    return shapes;
+  }
+
+  void run(const Call<T>& call) const override {
+    run_stacks<T>({{&cells_, call.x[0], reading_, call.y[0], call.states.empty() ? nullptr : call.states.data(),
+                    reading_.states ? call.y.data() + 1 : nullptr}});
+  }
 
   void make_steps(Steps<T>& steps, const Shape&) const override {
     if (reading_.reversed) throw Error(this->name() + ": cannot step: go_backwards reads the last step first");
@@ -71,7 +80,6 @@ class RecurrentLayer : public GraphLayer<T> {
  private:
   CellStack<T> cells_;
   Reading reading_;
-  bool stateful_;
 };
 
 }  // namespace

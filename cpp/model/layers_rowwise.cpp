@@ -70,7 +70,9 @@ class DenseLayer : public GraphLayer<T> {
       : GraphLayer<T>(origin),
         activation_(origin.fields.activation("activation", true)),
         cell_("dense", activation_ == kSoftmax ? Activation::linear : static_cast<Activation>(activation_),
-              Activation::sigmoid, origin) {}
+              Activation::sigmoid, origin) {
+    this->traits_.scores = scores_of(activation_);
+  }
 
   Shape y_shape(const Shape& x) const override {
     if (x.empty() || x.back() != cell_.features())
@@ -83,11 +85,10 @@ class DenseLayer : public GraphLayer<T> {
   void forward(const Signal<T>& x, T* y) const override {
     const Index rows = size_of({x.shape.begin(), x.shape.end() - 1});
     const Index steps = x.offsets ? 1 : size_of({x.shape.begin() + 1, x.shape.end() - 1});
-    const CellRun<T> run{&cell_, {x.data, {x.shape[0], steps, cell_.features()}}, {}, y};
+    const CellRun<T> run{&cell_, {{{x.shape[0], steps, cell_.features()}}, x.data}, {}, y};
     run_cells<T>({&run, 1});
     if (activation_ == kSoftmax) softmax(y, y, rows, cell_.units());
   }
-  Scores scores() const override { return scores_of(activation_); }
 
   void make_steps(Steps<T>& steps, const Shape&) const override {
     steps.layers.push_back(std::make_unique<StepDense<T>>(cell_.stepper(steps)));
@@ -104,12 +105,13 @@ template <class T>
 class ActivationLayer : public GraphLayer<T> {
  public:
   explicit ActivationLayer(const Origin& origin)
-      : GraphLayer<T>(origin), activation_(origin.fields.activation("activation", true)) {}
+      : GraphLayer<T>(origin), activation_(origin.fields.activation("activation", true)) {
+    this->traits_.scores = scores_of(activation_);
+  }
 
   void forward(const Signal<T>& x, T* y) const override {
     activate(activation_, x.data, y, size_of({x.shape.begin(), x.shape.end() - 1}), x.shape.back());
   }
-  Scores scores() const override { return scores_of(activation_); }
   void make_steps(Steps<T>& steps, const Shape& x) const override {
     steps.layers.push_back(std::make_unique<StepActivation<T>>(activation_, steps.streams, x.back()));
   }

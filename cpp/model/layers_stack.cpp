@@ -36,6 +36,14 @@ std::string read_cells(const Json& described, const Origin& around, const char* 
 }  // namespace
 
 template <class T>
+std::vector<Index> state_sizes_of(const CellStack<T>& cells) {
+  std::vector<Index> sizes;
+  for (const auto& cell : cells)
+    sizes.insert(sizes.end(), static_cast<std::size_t>(cell->info().states), cell->units());
+  return sizes;
+}
+
+template <class T>
 CellStack<T> read_stack(const std::string& kind, const Origin& origin) {
   CellStack<T> cells;
   if (kind == "RNN")
@@ -54,12 +62,17 @@ void run_stacks(std::vector<StackRun<T>> runs) {
     for (StackRun<T>& run : runs) {
       if (level >= run.cells->size()) continue;
       const ModelCell<T>& cell = *(*run.cells)[level];
+      const T* const* const initial = run.initial;
+      T* const* const final = run.final;
+      if (initial) run.initial += cell.info().states;
+      if (final) run.final += cell.info().states;
       if (&cell == run.cells->back().get()) {
-        now.push_back({&cell, run.x, run.reading, run.y});
+        now.push_back({&cell, run.x, run.reading, run.y, initial, final});
         continue;
       }
       made.emplace_back(checked_product(size_of({run.x.shape.begin(), run.x.shape.end() - 1}), cell.units()));
-      now.push_back({&cell, run.x, {.reversed = run.reading.reversed, .align = true}, made.back().data()});
+      now.push_back(
+          {&cell, run.x, {.reversed = run.reading.reversed, .align = true}, made.back().data(), initial, final});
       run.x.data = made.back().data();
       run.x.shape.back() = cell.units();
     }
@@ -70,6 +83,7 @@ void run_stacks(std::vector<StackRun<T>> runs) {
 }
 
 #define LATCHWORK_INSTANTIATE(T)                                       \
+  template std::vector<Index> state_sizes_of(const CellStack<T>&);     \
   template CellStack<T> read_stack(const std::string&, const Origin&); \
   template void run_stacks(std::vector<StackRun<T>>);
 LATCHWORK_INSTANTIATE(float)

@@ -125,7 +125,7 @@ class Conv1DLayer : public SlidingLayer<T> {
     const Windows& windows = framing.windows();
     Buffer<T> rows(checked_product(windows.outputs(), windows.size, features_));
     gather_windows(windows, x.data, features_, rows.data());
-    const CellRun<T> run{cell_.get(), {rows.data(), {windows.outputs(), 1, cell_->features()}}, {}, y};
+    const CellRun<T> run{cell_.get(), {{{windows.outputs(), 1, cell_->features()}}, rows.data()}, {}, y};
     run_cells<T>({&run, 1});
     if (activation_ < 0) softmax(y, y, windows.outputs(), cell_->units());
   }

@@ -1,6 +1,7 @@
 #include "latchwork/model.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "cpu/float_env.h"
 #include "model/format.h"
@@ -12,77 +13,133 @@ namespace {
 
 constexpr Index kRowsAtOnce = 256;  // as Python's predict: bounds memory, changes no bit
 
-template <class T>
-Shape shape_behind(const Layers<T>& layers, Signal<T> x) {
-  size_of(x.shape);
-  for (const auto& layer : layers) {
-    x = behind(*layer, x);
-    size_of(x.shape);
+// All slots behind these inputs. Throws Error where x does not fit.
+std::vector<Form> forms_behind(const ModelGraph& graph, std::vector<Form> slots) {
+  for (const Form& x : slots) size_of(x.shape);
+  for (const Node& node : graph.nodes) {
+    const AnyLayer& layer = *graph.layers[node.layer];
+    std::vector<Shape> states;
+    for (const std::size_t slot : node.states)
+      states.emplace_back(slots[slot].shape.begin() + 1, slots[slot].shape.end());
+    check_states(layer, states);
+    for (Form& y : behind(layer, taken(node.x, slots))) slots.push_back(std::move(y));
   }
-  return x.shape;
+  return slots;
 }
 
-// x, which fits the model, or an Error.
-template <class T>
-Signal<T> samples(const ModelGraph& graph, const Layers<T>& layers, const T* x, const Shape& shape) {
-  const Index last = layers.front()->last_size(graph.input);
-  bool fits = shape.size() == graph.input.size() + 1 && (last < 0 || shape.back() == last);
-  for (const Index extent : shape) fits &= extent >= 0;
-  Shape expected(graph.input.size(), -1);
-  expected.push_back(last);
-  if (!fits) throw Error("x must be " + shape_text(expected) + " (-1: any), got " + shape_text(shape));
-  return {x, shape};
+// The size that the last axis of an input must have, -1 for any: as the first node that reads it says.
+Index last_size(const ModelGraph& graph, std::size_t input) {
+  const Shape& sample = graph.inputs[input].shape;
+  for (const Node& node : graph.nodes) {
+    if (std::count(node.states.begin(), node.states.end(), input) > 0) break;
+    if (std::count(node.x.begin(), node.x.end(), input) > 0) return graph.layers[node.layer]->last_size(sample);
+  }
+  return sample.back();
 }
 
-template <class T>
-Signal<T> sequences(const ModelGraph& graph, const Layers<T>& layers, const T* x, const std::vector<Index>& offsets) {
-  const Index features = layers.front()->last_size(graph.input);
-  if (graph.input.size() != 2 || features < 0)
-    throw Error("a ragged x needs a model of sequences, [T, F], got samples of " + shape_text(graph.input));
-  return {x, {offsets.back(), features}, &offsets};
+// Arrays that fit the model, or an Error.
+std::vector<Form> samples(const ModelGraph& graph, std::span<const Shape> shapes) {
+  if (shapes.size() != graph.inputs.size())
+    throw Error("x must be " + std::to_string(graph.inputs.size()) + " arrays, got " + std::to_string(shapes.size()));
+  std::vector<Form> forms;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const Shape &shape = shapes[i], &sample = graph.inputs[i].shape;
+    const Index last = last_size(graph, i);
+    bool fits = shape.size() == sample.size() + 1 && (last < 0 || shape.back() == last);
+    for (const Index extent : shape) fits &= extent >= 0;
+    Shape expected(sample.size(), -1);
+    expected.push_back(last);
+    const std::string name = shapes.size() > 1 ? "input " + in_quotes(graph.inputs[i].name) : "x";
+    if (!fits) throw Error(name + " must be " + shape_text(expected) + " (-1: any), got " + shape_text(shape));
+    if (shape[0] != shapes[0][0])
+      throw Error(name + " must have as many samples as the first, " + std::to_string(shapes[0][0]) + ", got " +
+                  std::to_string(shape[0]));
+    forms.push_back({shape});
+  }
+  return forms;
 }
 
+std::vector<Form> sequences(const ModelGraph& graph, const std::vector<Index>& offsets) {
+  const Shape& sample = graph.input();
+  const Index features = last_size(graph, 0);
+  if (sample.size() != 2 || features < 0)
+    throw Error("a ragged x needs a model of sequences, [T, F], got samples of " + shape_text(sample));
+  return {{{offsets.back(), features}, &offsets}};
+}
+
+// The nodes of a graph on a part of the batch. forms: of all slots; x, y: of inputs and outputs.
 template <class T>
-void run(const Layers<T>& layers, Signal<T> x, T* y) {
+void run(const ModelGraph& graph, const std::vector<Form>& forms, const std::vector<const std::byte*>& x,
+         const std::vector<std::byte*>& y) {
   const FloatScope scope;
-  Buffer<T> before;
-  for (const auto& layer : layers) {
-    const bool last = &layer == &layers.back();
-    Signal<T> next = behind(*layer, x);
-    Buffer<T> out(last ? 0 : size_of(next.shape));
-    T* const data = last ? y : out.data();
-    layer->forward(x, data);
-    next.data = data;
-    next.mask = last ? Mask{} : layer->y_mask(x);
-    before = std::move(out);
-    x = std::move(next);
+  std::vector<Signal<T>> slots;
+  for (const Form& form : forms) slots.push_back({form});
+  for (std::size_t i = 0; i < x.size(); ++i) slots[i].data = reinterpret_cast<const T*>(x[i]);
+  std::vector<T*> filled(slots.size());
+  for (std::size_t o = 0; o < y.size(); ++o) filled[graph.outputs[o]] = reinterpret_cast<T*>(y[o]);
+  std::vector<Buffer<T>> made(slots.size());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    const GraphLayer<T>& layer = graph.layer<T>(node);
+    const std::vector<Signal<T>> read = taken(node.x, slots);
+    std::vector<const T*> states;
+    for (const std::size_t slot : node.states) states.push_back(slots[slot].data);
+    bool wanted = false;  // by another node
+    for (std::size_t slot = node.y; slot < node.y + node.count; ++slot) {
+      if (!filled[slot]) {
+        made[slot] = Buffer<T>(size_of(slots[slot].shape));
+        filled[slot] = made[slot].data();
+      }
+      slots[slot].data = filled[slot];
+      wanted |= graph.last[slot] < graph.nodes.size();
+    }
+    const auto out = filled.begin() + static_cast<Index>(node.y);
+    layer.run({read, states, {out, out + static_cast<Index>(node.count)}});
+    if (wanted) {
+      const Mask mask = layer.mask_of(read);
+      for (std::size_t k = 0; k < layer.traits().masked_outputs; ++k) slots[node.y + k].mask = mask;
+    }
+    for (const auto* const done : {&node.x, &node.states})
+      for (const std::size_t slot : *done)
+        if (graph.last[slot] == i) made[slot] = {};
+  }
+  for (std::size_t o = 0; o < y.size(); ++o) {  // one may be asked for twice
+    const std::size_t slot = graph.outputs[o];
+    T* const to = reinterpret_cast<T*>(y[o]);
+    if (to != filled[slot]) std::copy_n(filled[slot], size_of(slots[slot].shape), to);
   }
 }
 
 template <class T>
-void run_samples(const Layers<T>& layers, const Signal<T>& x, T* y) {
-  const Index batch = x.shape[0], of_x = batch > 0 ? size_of(x.shape) / batch : 0;
-  const Index of_y = batch > 0 ? size_of(shape_behind(layers, x)) / batch : 0;
-  Signal<T> part = x;
-  for (Index row = 0; row < batch; row += kRowsAtOnce) {
-    part.shape[0] = std::min(kRowsAtOnce, batch - row);
-    part.data = x.data + row * of_x;
-    run(layers, part, y + row * of_y);
-  }
+void check_numbers(const ModelGraph& graph, const std::vector<Form>& forms, const std::vector<const std::byte*>& x) {
+  for (const Node& node : graph.nodes)
+    for (const std::size_t slot : node.x)
+      if (slot < x.size()) graph.layer<T>(node).check(reinterpret_cast<const T*>(x[slot]), size_of(forms[slot].shape));
 }
 
-template <class T>
-void run_ragged(const Layers<T>& layers, const Signal<T>& x, T* y) {
-  const std::vector<Index>& offsets = *x.offsets;
-  const Shape whole = shape_behind(layers, x);
-  for (Index row = 0; row < x.batch(); row += kRowsAtOnce) {
-    const auto first = static_cast<std::size_t>(row);
-    const std::size_t end = std::min(first + kRowsAtOnce, offsets.size() - 1);
-    std::vector<Index> own(offsets.begin() + row, offsets.begin() + static_cast<Index>(end) + 1);
-    for (Index& offset : own) offset -= offsets[first];
-    Signal<T> part{x.data + offsets[first] * x.shape[1], {own.back(), x.shape[1]}, &own};
-    run(layers, part, y);
-    y += size_of(shape_behind(layers, part));
+// forms: as `samples` or `sequences` gave them. Nothing is written where x does not fit.
+void predict_all(const ModelGraph& graph, const std::vector<Form>& forms, std::vector<const std::byte*> x,
+                 std::vector<std::byte*> y) {
+  const Index bytes = graph.float64 ? sizeof(double) : sizeof(float);
+  forms_behind(graph, forms);
+  graph.float64 ? check_numbers<double>(graph, forms, x) : check_numbers<float>(graph, forms, x);
+  for (Index row = 0; row < forms[0].batch(); row += kRowsAtOnce) {
+    const Index rows = std::min(kRowsAtOnce, forms[0].batch() - row);
+    std::vector<Form> part = forms;
+    std::vector<Index> offsets;
+    for (Form& each : part) {
+      each.shape[0] = rows;
+      if (!each.offsets) continue;
+      const auto begin = each.offsets->begin() + row;
+      offsets.assign(begin, begin + rows + 1);
+      for (Index& offset : offsets) offset -= *begin;
+      each.shape[0] = offsets.back();
+      each.offsets = &offsets;
+    }
+    const std::vector<Form> slots = forms_behind(graph, part);
+    graph.float64 ? run<double>(graph, slots, x, y) : run<float>(graph, slots, x, y);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] += size_of(slots[i].shape) * bytes;
+    for (std::size_t o = 0; o < y.size(); ++o) y[o] += size_of(slots[graph.outputs[o]].shape) * bytes;
   }
 }
 
@@ -98,23 +155,35 @@ std::vector<Index> offsets_of(const Ragged& ragged) {
   return offsets;
 }
 
-template <class T>
-void predict_samples(const ModelGraph& graph, const T* x, const Shape& shape, T* y) {
-  const Layers<T>& layers = graph.of<T>();
-  const Signal<T> signal = samples(graph, layers, x, shape);
-  shape_behind(layers, signal);
-  layers.front()->check(x, size_of(shape));
-  run_samples(layers, signal, y);
+const std::byte* bytes_of(const void* x) { return static_cast<const std::byte*>(x); }
+std::byte* bytes_of(void* y) { return static_cast<std::byte*>(y); }
+
+void predict_one(const ModelGraph& graph, bool wide, const void* x, const Shape& shape, void* y) {
+  graph.require_type(wide);
+  graph.input();
+  graph.require_one_output();
+  predict_all(graph, samples(graph, {&shape, 1}), {bytes_of(x)}, {bytes_of(y)});
+}
+
+void predict_ragged(const ModelGraph& graph, bool wide, const void* x, const Ragged& ragged, void* y) {
+  graph.require_type(wide);
+  graph.require_one_output();
+  const std::vector<Index> offsets = offsets_of(ragged);
+  predict_all(graph, sequences(graph, offsets), {bytes_of(x)}, {bytes_of(y)});
 }
 
 template <class T>
-void predict_ragged(const ModelGraph& graph, const T* x, const Ragged& ragged, T* y) {
-  const Layers<T>& layers = graph.of<T>();
-  const std::vector<Index> offsets = offsets_of(ragged);
-  const Signal<T> signal = sequences(graph, layers, x, offsets);
-  shape_behind(layers, signal);
-  layers.front()->check(x, size_of(signal.shape));
-  run_ragged(layers, signal, y);
+void predict_several(const ModelGraph& graph, std::span<const T* const> x, std::span<const Shape> shapes,
+                     std::span<T* const> y) {
+  graph.require_type(sizeof(T) == sizeof(double));
+  if (x.size() != shapes.size() || y.size() != graph.outputs.size())
+    throw Error("x must be as many arrays as shapes, y " + std::to_string(graph.outputs.size()) + ", got " +
+                std::to_string(x.size()) + " and " + std::to_string(y.size()));
+  std::vector<const std::byte*> in;
+  std::vector<std::byte*> out;
+  for (const T* const each : x) in.push_back(bytes_of(each));
+  for (T* const each : y) out.push_back(bytes_of(each));
+  predict_all(graph, samples(graph, shapes), std::move(in), std::move(out));
 }
 
 }  // namespace
@@ -135,32 +204,46 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 const std::string& Model::name() const { return graph_->name; }
-bool Model::float64() const { return std::holds_alternative<Layers<double>>(graph_->layers); }
-const Shape& Model::input_shape() const { return graph_->input; }
+bool Model::float64() const { return graph_->float64; }
+const Shape& Model::input_shape() const { return graph_->input(); }
+const std::vector<ModelInput>& Model::inputs() const { return graph_->inputs; }
+const std::vector<std::string>& Model::outputs() const { return graph_->output_names; }
+
+std::vector<Shape> Model::output_shapes(std::span<const Shape> shapes) const {
+  const std::vector<Form> slots = forms_behind(*graph_, samples(*graph_, shapes));
+  std::vector<Shape> found;
+  for (const std::size_t slot : graph_->outputs) found.push_back(slots[slot].shape);
+  return found;
+}
 
 Shape Model::output_shape(const Shape& shape) const {
-  return std::visit(
-      [&]<class T>(const Layers<T>& layers) {
-        return shape_behind(layers, samples<T>(*graph_, layers, nullptr, shape));
-      },
-      graph_->layers);
+  graph_->input();
+  graph_->require_one_output();
+  return output_shapes({&shape, 1})[0];
 }
 
 Shape Model::output_shape(const Ragged& ragged) const {
+  graph_->require_one_output();
   const std::vector<Index> offsets = offsets_of(ragged);
-  return std::visit(
-      [&]<class T>(const Layers<T>& layers) {
-        return shape_behind(layers, sequences<T>(*graph_, layers, nullptr, offsets));
-      },
-      graph_->layers);
+  return forms_behind(*graph_, sequences(*graph_, offsets))[graph_->outputs[0]].shape;
 }
 
 std::int64_t Model::output_size(const Shape& shape) const { return size_of(output_shape(shape)); }
 std::int64_t Model::output_size(const Ragged& ragged) const { return size_of(output_shape(ragged)); }
 
-void Model::predict(const float* x, const Shape& shape, float* y) const { predict_samples(*graph_, x, shape, y); }
-void Model::predict(const double* x, const Shape& shape, double* y) const { predict_samples(*graph_, x, shape, y); }
-void Model::predict(const float* x, const Ragged& ragged, float* y) const { predict_ragged(*graph_, x, ragged, y); }
-void Model::predict(const double* x, const Ragged& ragged, double* y) const { predict_ragged(*graph_, x, ragged, y); }
+void Model::predict(const float* x, const Shape& shape, float* y) const { predict_one(*graph_, false, x, shape, y); }
+void Model::predict(const double* x, const Shape& shape, double* y) const { predict_one(*graph_, true, x, shape, y); }
+void Model::predict(const float* x, const Ragged& ragged, float* y) const {
+  predict_ragged(*graph_, false, x, ragged, y);
+}
+void Model::predict(const double* x, const Ragged& ragged, double* y) const {
+  predict_ragged(*graph_, true, x, ragged, y);
+}
+void Model::predict(std::span<const float* const> x, std::span<const Shape> shapes, std::span<float* const> y) const {
+  predict_several(*graph_, x, shapes, y);
+}
+void Model::predict(std::span<const double* const> x, std::span<const Shape> shapes, std::span<double* const> y) const {
+  predict_several(*graph_, x, shapes, y);
+}
 
 }  // namespace latchwork

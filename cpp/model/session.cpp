@@ -8,10 +8,11 @@ namespace latchwork {
 
 template <class T>
 Session<T> Model::session(std::int64_t streams, int threads) const {
-  const Layers<T>& layers = graph_->of<T>();
+  graph_->require_type(sizeof(T) == sizeof(double));
   if (streams < 1) throw Error("streams must be at least 1, got " + std::to_string(streams));
   if (threads < 1) throw Error("threads must be at least 1, got " + std::to_string(threads));
-  const Shape& input = graph_->input;
+  if (!graph_->is_row()) throw Error(name() + ": a session runs a row of layers, not yet a graph");
+  const Shape& input = graph_->input();
   auto steps = std::make_unique<Steps<T>>();
   steps->streams = streams;
   steps->threads = threads;
@@ -21,10 +22,11 @@ Session<T> Model::session(std::int64_t streams, int threads) const {
   };
   if (input.size() > 2 || steps->features < 0) throw no_sequences();
   Shape x = input;
-  for (const auto& layer : layers) {
+  for (const Node& node : graph_->nodes) {
+    const GraphLayer<T>& layer = graph_->layer<T>(node);
     checked_bytes(checked_product(streams, std::max<Index>(1, x.back()), "streams"), sizeof(T), "streams");
-    layer->make_steps(*steps, x);
-    x = layer->y_shape(x);
+    layer.make_steps(*steps, x);
+    x = layer.y_shape(x);
   }
   if (input.size() == 1 && !steps->numbers) throw no_sequences();
   steps->outputs = x.back();

@@ -55,6 +55,11 @@ struct ForecastOptions {
   int threads = 1;
 };
 
+struct ModelInput {
+  std::string name;
+  Shape shape;  // of one sample; -1 where any size runs
+};
+
 struct ModelGraph;
 template <class T>
 struct Steps;
@@ -75,8 +80,14 @@ class Model {
   bool float64() const;              // what it computes in: double, else float
   const Shape& input_shape() const;  // of one sample, [T, F] say; -1 where any size runs
 
-  // The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer gives
-  // sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
+  // A Sequential has one input and one output, a graph as many as it was made with, in this order. An output is named
+  // as its layer, with _1, _2 where that is taken.
+  const std::vector<ModelInput>& inputs() const;
+  const std::vector<std::string>& outputs() const;
+
+  // Of a model with one input and one output; others throw Error here, in predict on one x, in session, generate and
+  // forecast. The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer
+  // gives sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
   Shape output_shape(const Shape& shape) const;
   Shape output_shape(const Ragged& ragged) const;
   std::int64_t output_size(const Shape& shape) const;  // its product
@@ -89,6 +100,12 @@ class Model {
   void predict(const double* x, const Shape& shape, double* y) const;
   void predict(const float* x, const Ragged& ragged, float* y) const;
   void predict(const double* x, const Ragged& ragged, double* y) const;
+
+  // The same of all inputs, x[i] of shapes[i], and all outputs: each x has the same number of samples, y[i] has room
+  // for output_shapes(shapes)[i]. Sequences of different lengths are not taken here: pad and mask them.
+  std::vector<Shape> output_shapes(std::span<const Shape> shapes) const;
+  void predict(std::span<const float* const> x, std::span<const Shape> shapes, std::span<float* const> y) const;
+  void predict(std::span<const double* const> x, std::span<const Shape> shapes, std::span<double* const> y) const;
 
   // Goes on from prompts: n tokens for each into `tokens` [B, n]. Prompts are laid end to end, each of at least one
   // token. The model reads them as numbers, if it begins with an Embedding, or as rows of zeros with a 1; its y has a

@@ -10,7 +10,7 @@ import numpy as np
 import latchwork as lw
 from latchwork import _core, layers
 from latchwork.layers import GRU, LSTM, Activation, Dense, Dropout, Input, SimpleRNN
-from latchwork.models import Sequential
+from latchwork.models import Model, Sequential
 
 FOLDER = Path(__file__).parent / "data"
 
@@ -59,6 +59,27 @@ def tokens():
     return Sequential([Input((None, 1)), *found], name="tokens")
 
 
+def graph():
+    """Three inputs, states handed over, masks that meet, a layer called twice, three outputs."""
+    words, series, table = Input((None,), name="words"), Input((None, 2), name="series"), Input((3,), name="table")
+    _, h, c = LSTM(3, return_state=True)(layers.Embedding(7, 3, mask_zero=True)(words))
+    steps = LSTM(3, return_sequences=True, name="decoder")(layers.Masking()(series), initial_state=[h, c])
+    shared = Dense(3, activation="tanh", name="shared")
+    read = layers.Add()([steps, layers.Concatenate()([Dense(1)(series), Dense(2)(series)])])
+    end = layers.Bidirectional(GRU(3), merge_mode=None)(read)
+    both = layers.Concatenate()([layers.Subtract()([shared(end[0]), shared(table)]), end[1]])
+    outputs = [Dense(2, activation="softmax", name="kind")(both), steps, layers.Dot(1)([h, table])]
+    return Model([words, series, table], outputs, name="graph")
+
+
+def write_graph(made, x):
+    """The model, and its outputs."""
+    made.save(FOLDER / "graph.safetensors")
+    arrays = [(f"x{i}", each) for i, each in enumerate(x)]
+    arrays += [(f"y{i}", each) for i, each in enumerate(made.predict(x))]
+    _core.write_safetensors(str(FOLDER / "graph_data.safetensors").encode(), arrays, {})
+
+
 def write(made, name, x):
     """The model, and its output on arrays [B, T, F] and on sequences of 0 to T steps."""
     lengths = np.arange(len(x)) % (x.shape[1] + 1)
@@ -98,3 +119,7 @@ if __name__ == "__main__":
     write(nested(), "nested", masked.astype(np.float32))
     write(tokens(), "tokens", (np.arange(54).reshape(9, 6, 1) * 5 % 11 % 7).astype(np.float32))
     write_roll_outs()
+    table = numbers.reshape(-1)[:27].reshape(9, 3)
+    write_graph(
+        graph(), [(np.arange(45).reshape(9, 5) * 5 % 11 % 7).astype(np.float32), masked.astype(np.float32), table]
+    )

@@ -81,10 +81,60 @@ void predicts_one(const std::string& isa, const std::string& name, bool steps_to
   }
 }
 
+// All inputs and outputs of a graph, whole and one sample at a time.
+void runs_a_graph(const std::string& isa) {
+  const SafetensorsFile data(folder + "graph_data.safetensors");
+  const Model model = Model::load(folder + "graph.safetensors");
+  check(model.inputs().size() == 3 && model.inputs()[1].name == "series" && model.inputs()[1].shape == Shape({-1, 2}),
+        "inputs");
+  check(model.outputs() == std::vector<std::string>({"kind", "decoder", "dot"}), "outputs");
+  std::vector<std::vector<float>> x, expected;
+  std::vector<Shape> shapes;
+  for (const char* const name : {"x0", "x1", "x2"}) {
+    x.push_back(tensor(data, name));
+    shapes.push_back(data.find(name)->shape);
+  }
+  for (const char* const name : {"y0", "y1", "y2"}) expected.push_back(tensor(data, name));
+  const std::vector<Shape> found = model.output_shapes(shapes);
+  for (std::size_t o = 0; o < 3; ++o)
+    check(found[o] == data.find("y" + std::to_string(o))->shape, "the shape of y" + std::to_string(o));
+
+  for (const std::int64_t at_once : {shapes[0][0], std::int64_t{1}}) {
+    std::vector<std::vector<float>> y(expected);
+    for (auto& each : y) std::fill(each.begin(), each.end(), 0.0f);
+    for (std::int64_t row = 0; row < shapes[0][0]; row += at_once) {
+      std::vector<const float*> from;
+      std::vector<float*> to;
+      std::vector<Shape> part = shapes;
+      const auto place = [&](const auto& values) {
+        return static_cast<std::int64_t>(values.size()) / shapes[0][0] * row;
+      };
+      for (const auto& each : x) from.push_back(each.data() + place(each));
+      for (auto& each : y) to.push_back(each.data() + place(each));
+      for (Shape& shape : part) shape[0] = at_once;
+      model.predict(from, part, to);
+    }
+    for (std::size_t o = 0; o < 3; ++o)
+      check(same_bits(y[o], expected[o]), "output " + std::to_string(o) + " on " + isa);
+  }
+
+  const float* from[] = {x[0].data(), x[1].data(), x[2].data()};
+  float* to[] = {nullptr, nullptr, nullptr};
+  const double* wide[] = {nullptr, nullptr, nullptr};
+  double* wide_to[] = {nullptr, nullptr, nullptr};
+  throws([&] { model.predict(from, shapes, std::span(to, 2)); }, "y 3, got 3 and 2");
+  throws([&] { model.predict(wide, shapes, wide_to); }, "x and y must be float");
+  throws([&] { model.predict(from[0], shapes[0], to[0]); }, "graph has 3 inputs");
+  throws([&] { model.input_shape(); }, "graph has 3 inputs");
+  throws([&] { model.output_shape(shapes[0]); }, "graph has 3 inputs");
+  throws([&] { model.session<float>(); }, "a session runs a row of layers");
+}
+
 void predicts(const std::string& isa) {
   predicts_one(isa, "model", true);
   predicts_one(isa, "nested", false);
   predicts_one(isa, "tokens", true);
+  runs_a_graph(isa);
 }
 
 void refuses() {

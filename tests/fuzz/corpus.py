@@ -13,10 +13,44 @@ import sys
 from pathlib import Path
 
 import latchwork as lw
-from latchwork.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input
+from latchwork.layers import (
+    GRU,
+    LSTM,
+    Add,
+    Bidirectional,
+    Concatenate,
+    Dense,
+    Dot,
+    Embedding,
+    Input,
+    Masking,
+    SimpleRNN,
+)
+from latchwork.models import saving
 
 HERE = Path(__file__).parent
-MOST_BYTES = {"reader": 32_000, "c": 4_000}
+MOST_BYTES = {"reader": 40_000, "c": 5_500}
+
+
+def graph(name):
+    """States handed over, a layer called twice, masks that meet: one input, one output."""
+    x = Input((None, 2))
+    y, state = GRU(2, return_sequences=True, return_state=True)(Masking()(x))
+    shared = Dense(2)
+    merged = Add()([shared(y), Concatenate()([Dense(1)(x), Dense(1)(y)]), shared(x)])
+    ends = Bidirectional(SimpleRNN(2), merge_mode=None)(merged, initial_state=[state, state])
+    return lw.models.Model(x, Concatenate()([Dot(1)(ends), ends[0]]), name=name)
+
+
+def graph_of_small():
+    """The layers of tests/cpp/data/model.safetensors, whose tensors the reader gives a description, as a graph."""
+    small = lw.models.load_model(HERE.parent / "cpp" / "data" / "model.safetensors")
+    fields = saving.model_fields(small)
+    count = len(fields["layers"])
+    nodes = [{"layer": i, "x": [i], "initial_state": []} for i in range(count)]
+    inputs = [{"name": "x", "shape": fields.pop("input_shape")}]
+    return fields | {"class": "Model", "inputs": inputs, "nodes": nodes, "outputs": [count]}
+
 
 # name: what tests/fuzz/models/NAME.safetensors holds
 MODELS = {
@@ -26,6 +60,8 @@ MODELS = {
         [Input((None,)), Embedding(5, 3, mask_zero=True), Bidirectional(LSTM(2, return_sequences=True)), GRU(2)]
     ),
     "backwards": lambda: lw.models.Sequential([Input((4, 2)), LSTM(2, go_backwards=True)]),
+    "graph": lambda: graph("G"),
+    "writer": lambda: lw.models.Sequential([Input((None,)), Embedding(5, 2), GRU(2), Dense(5, "softmax")]),
 }
 
 
@@ -34,13 +70,17 @@ def header_of(content):
 
 
 def reader_seeds():
-    models = [(HERE / "models" / f"{name}.safetensors").read_bytes() for name in MODELS]
+    found = {name: (HERE / "models" / f"{name}.safetensors").read_bytes() for name in MODELS}
+    yield b"F" + found.pop("graph")
+    found.pop("writer")  # like "numbers"
+    models = [*found.values()]
     models.append((HERE.parent / "cpp" / "data" / "model.safetensors").read_bytes())
     for content in models:
         header = header_of(content)
         yield b"F" + content
         yield b"H" + header + b"\0" + content[8 + len(header) :]
         yield b"M" + json.loads(header)["__metadata__"]["model"].encode()
+    yield b"M" + json.dumps(graph_of_small()).encode()
     tensor = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
     other = {"dtype": "I8", "shape": [], "data_offsets": [8, 9]}
     yield b"H" + json.dumps({"a": tensor, "\u20ac": other, "__metadata__": {"k": "v\n"}}).encode() + b"\0" + bytes(9)
@@ -50,7 +90,7 @@ def reader_seeds():
 
 def c_seeds():
     """Calls as bytes: what, model, streams, then arguments (fuzz_c.cpp)."""
-    for path in range(9):
+    for path in range(12):
         load = bytes([0, 0, 0, path])
         for features in (2, 3):
             shape = bytes([0, 1, 3, 4, features])  # [3, 4, features]
@@ -58,7 +98,9 @@ def c_seeds():
             asked = bytes([3, 0, 0]) + shape + bytes([8])
             ragged = bytes([10, 0, 0, 3, 2, 0, 4, 11, 0, 0, 3, 2, 0, 4])
             streams = bytes([6, 0, 0, 2, 8, 0, 0, 9, 0, 0, 14, 0, 0, 8, 0, 0, 12, 0, 0, 13, 0, 0])
-            yield load + bytes([2, 0, 0]) + asked + both + ragged + streams + bytes([1, 0, 0])
+            prompts = bytes([15, 0, 0, 2, 0, 2, 1, 3, 1, 3, 0, 1, 2, 1])
+            ahead = bytes([16, 0, 0, 2, 0, 2, 1, 3, 0, 0, 17, 0, 0, 2, 0, 2, 1, 3, 2, 4])
+            yield load + bytes([2, 0, 0]) + asked + both + ragged + streams + prompts + ahead + bytes([1, 0, 0])
 
 
 SEEDS = {"reader": reader_seeds, "c": c_seeds}

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <new>
@@ -60,7 +61,10 @@ constexpr Saved kSaved[] = {{LATCHWORK_TEST_DATA "/model.safetensors", 2},
                             {LATCHWORK_TEST_DATA "/model_data.safetensors", 1},  // no model
                             {LATCHWORK_TEST_DATA, 1},
                             {"", 1},
-                            {nullptr, 1}};
+                            {nullptr, 1},
+                            {LATCHWORK_TEST_DATA "/graph.safetensors", 1},  // three inputs
+                            {LATCHWORK_FUZZ_MODELS "/graph.safetensors", 2},
+                            {LATCHWORK_FUZZ_MODELS "/writer.safetensors", 1}};
 
 void must(bool holds, const char* what) {
   if (holds) return;
@@ -258,12 +262,66 @@ void predict_ragged(Input& in, const Model& model, const Shape& lengths, bool nu
   });
 }
 
+// Options as they may be, and as they may not.
+latchwork_generate_options generate_options(Input& in) {
+  const std::uint8_t kind = in.byte();
+  return {kind % 4 * 0.5 - (kind > 250),
+          in.extent(),
+          kind > 240 ? 2.0 : 1 - kind % 3 * 0.25,
+          kind,
+          in.extent() - 1,
+          kind % 4 - 1,
+          kind % 7 > 0};
+}
+
+void generate(Input& in, const Model& model, const Shape& lengths, bool null) {
+  const std::int64_t n = in.extent(), size = sum(lengths), made = std::max<std::int64_t>(n, 1);
+  if (size > kMostElements || made > 64) return;
+  const latchwork_generate_options options = generate_options(in);
+  const std::vector<std::int64_t> prompts(static_cast<std::size_t>(size), in.byte() % 8 - 1),
+      untouched(lengths.size() * static_cast<std::size_t>(made), -7);
+  std::vector<std::int64_t> tokens = untouched;
+  const bool done = ok(latchwork_model_generate(model.handle, null ? nullptr : prompts.data(), lengths.data(),
+                                                lengths.size(), n, in.byte() % 2 ? &options : nullptr, tokens.data()));
+  const bool late = !done && std::strstr(latchwork_last_error(), "y must hold scores");  // behind the first tokens
+  must(done || late || tokens == untouched, "nothing written where a call fails");
+}
+
+template <class T>
+void forecast(Input& in, const Model& model, const Shape& lengths, bool null) {
+  static constexpr double kLevels[] = {0.25, 0.5, 0.75, 0.5};
+  const std::int64_t horizon = in.extent();
+  const std::uint8_t kind = in.byte();
+  const latchwork_forecast_options options{kind % 5 - (kind > 250),
+                                           kLevels,
+                                           static_cast<std::size_t>(kind / 5 % 5),
+                                           in.extent() % 100,
+                                           kind > 128 ? 0.5 : 0,
+                                           kind,
+                                           kind % 11 > 8,
+                                           kind % 13 > 0};
+  const std::int64_t x_size = sum(lengths) * std::max<std::int64_t>(model.features, 3),
+                     made = std::max<std::int64_t>(horizon, 1);
+  const std::int64_t y_size = static_cast<std::int64_t>(lengths.size()) * made * 3 * 100;
+  if (made > 8 || std::max(x_size, y_size) > 64 * kMostElements) return;
+  const std::vector<T> known(lengths.size() * static_cast<std::size_t>(made));
+  call_with<T>(in, x_size, y_size, null, [&](const T* x, T* y) {
+    const T* const beside = options.known_features ? known.data() : nullptr;
+    if constexpr (sizeof(T) == 4)
+      return latchwork_model_forecast_f32(model.handle, x, lengths.data(), lengths.size(), horizon, &options, beside,
+                                          y);
+    else
+      return latchwork_model_forecast_f64(model.handle, x, lengths.data(), lengths.size(), horizon, &options, beside,
+                                          y);
+  });
+}
+
 void World::call(Input& in) {
   const std::uint8_t what = in.byte();
   Model& model = models_[in.byte() % kSlots];
   Streams& streams = streams_[in.byte() % kSlots];
   const bool null = what >= 240;
-  switch (what % 15) {
+  switch (what % 18) {
     case 0:
       return load(model, kSaved[in.byte() % std::size(kSaved)]);
     case 1:
@@ -293,6 +351,12 @@ void World::call(Input& in) {
       return keep<float>(in, streams, null);
     case 13:
       return keep<double>(in, streams, null);
+    case 15:
+      return generate(in, model, in.shape(), null);
+    case 16:
+      return forecast<float>(in, model, in.shape(), null);
+    case 17:
+      return forecast<double>(in, model, in.shape(), null);
     default:
       ok(latchwork_streams_reset(streams.handle));
   }

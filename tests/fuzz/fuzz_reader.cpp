@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <span>
 
 #include "latchwork/error.h"
 #include "latchwork/model.h"
@@ -98,22 +99,47 @@ void read(const std::string& path) {
   check_format(file);
 }
 
-template <class T>
-void run(const Model& model) {
-  Shape shape{2};
-  for (const std::int64_t extent : model.input_shape()) shape.push_back(extent < 0 ? 3 : extent);
+// The product, or more than `most`.
+std::int64_t size_within(const Shape& shape, std::int64_t most) {
   std::int64_t size = 1;
   for (const std::int64_t extent : shape)
-    if (__builtin_mul_overflow(size, extent, &size) || size > 10'000) return;
-  if (model.output_size(shape) > 100'000) return;
-  std::vector<T> x(static_cast<std::size_t>(size));
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(i % 2);  // numbers for an Embedding, too
-  std::vector<T> y(static_cast<std::size_t>(model.output_size(shape)));
-  model.predict(x.data(), shape, y.data());
-  Session<T> session = model.session<T>(1);
-  x.resize(static_cast<std::size_t>(session.features()));
-  y.resize(static_cast<std::size_t>(session.outputs()));
+    if (__builtin_mul_overflow(size, extent, &size) || size > most) return most + 1;
+  return size;
+}
+
+template <class T>
+void step(Session<T>& session) {
+  std::vector<T> x(static_cast<std::size_t>(session.features())), y(static_cast<std::size_t>(session.outputs()));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(i % 2);
   for (int t = 0; t < 2; ++t) session.step(x.data(), y.data());
+}
+
+template <class T>
+void run(const Model& model) {
+  std::vector<Shape> shapes;
+  std::vector<std::vector<T>> x, y;
+  for (const ModelInput& input : model.inputs()) {
+    Shape& shape = shapes.emplace_back(Shape{2});
+    for (const std::int64_t extent : input.shape) shape.push_back(extent < 0 ? 3 : extent);
+    const std::int64_t size = size_within(shape, 10'000);
+    if (size > 10'000) return;
+    x.emplace_back(static_cast<std::size_t>(size));
+    for (std::size_t i = 0; i < x.back().size(); ++i) x.back()[i] = static_cast<T>(i % 2);  // an Embedding's, too
+  }
+  const std::vector<Shape> made = model.output_shapes(shapes);
+  must(made.size() == model.outputs().size(), "a shape for each output");
+  for (const Shape& shape : made) {
+    const std::int64_t size = size_within(shape, 100'000);
+    if (size > 100'000) return;
+    y.emplace_back(static_cast<std::size_t>(size));
+  }
+  std::vector<const T*> from;
+  std::vector<T*> to;
+  for (const auto& each : x) from.push_back(each.data());
+  for (auto& each : y) to.push_back(each.data());
+  model.predict(std::span<const T* const>(from), shapes, std::span<T* const>(to));
+  Session<T> session = model.session<T>(1);
+  step(session);
 }
 
 template <class F>

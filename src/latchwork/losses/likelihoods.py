@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +16,8 @@ class _Likelihood(FormulaLoss):
     min_scale: float
 
     def __post_init__(self) -> None:
-        if not self.min_scale > 0:
-            raise ValueError(f"min_scale must be above 0, got {self.min_scale}")
+        if not 0 < self.min_scale < math.inf:
+            raise ValueError(f"min_scale must be finite and above 0, got {self.min_scale}")
 
     def _options(self) -> dict[str, Any]:
         return {"min_scale": self.min_scale}
@@ -65,11 +66,11 @@ class StudentTNegativeLogLikelihood(_Likelihood):
     Name: "student_t_nll".
 
     Args:
-        df: Degrees of freedom, above 0: fixed, not learned.
-        min_scale: Above 0.
+        df: Degrees of freedom, finite and above 0: fixed, not learned.
+        min_scale: Finite and above 0.
 
     Raises:
-        ValueError: `df` or `min_scale` is not above 0; when called, an odd number of outputs.
+        ValueError: `df` or `min_scale` is not finite and above 0; when called, an odd number of outputs.
 
     Example:
         >>> import numpy as np
@@ -83,8 +84,8 @@ class StudentTNegativeLogLikelihood(_Likelihood):
     _core_name = "student_t"
 
     def __post_init__(self) -> None:
-        if not self.df > 0:
-            raise ValueError(f"df must be above 0, got {self.df}")
+        if not 0 < self.df < math.inf:
+            raise ValueError(f"df must be finite and above 0, got {self.df}")
         super().__post_init__()
 
     def _options(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class MixtureNegativeLogLikelihood(_Likelihood):
 
     Args:
         components: K, 1 or more.
-        min_scale: Above 0.
+        min_scale: Finite and above 0.
 
     Raises:
         ValueError: An option out of range; when called, outputs that are no multiple of 3 K.

@@ -26,7 +26,6 @@ from latchwork.models.gradients import Beyond
 from latchwork.models.graph import Graph, Node, graph_of
 from latchwork.models.graph_views import asked_shapes, largest_stages, lines_of, timed_parts
 from latchwork.models.network import Network
-from latchwork.models.session import Session
 from latchwork.models.summary import Line
 from latchwork.ragged import Ragged
 
@@ -45,8 +44,8 @@ class Model(Network):
         ValueError: inputs and outputs are not connected, a layer is in another model, or names or dtypes clash.
 
     A layer called several times has one set of parameters, and its gradients add up. Layers are in the order of their
-    first calls, in `get_weights` too. Masks flow as in Keras. All that `Sequential` does holds here, sessions and
-    `estimate` excepted.
+    first calls, in `get_weights` too. Masks flow as in Keras. All that `Sequential` does holds here, but `estimate`;
+    sessions, `generate` and `forecast` are for graphs that are a row of layers, each called once.
 
     >>> import numpy as np
     >>> from latchwork.layers import LSTM, Concatenate, Dense, Input
@@ -245,17 +244,6 @@ class Model(Network):
         return f"{node.layer.name}/{calls.index(node.number)}"
 
     # ---- looks --------------------------------------------------------------------------------------------------
-
-    def session(self, n: int = 1, *, threads: int | None = None) -> Session:
-        """Sessions of graphs are not built: use `Sequential`, or states as inputs and outputs, for the steps of `n`.
-
-        Args:
-            n, threads: As in `Sequential.session`.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(f"{self.name}: a session runs a Sequential: those of graphs are not supported yet")
 
     def estimate(
         self, batch_size: int = 32, steps: int | None = None, *, memory: str = "store", measure: bool = True

@@ -13,6 +13,7 @@ from latchwork.layers.arguments import as_dtype
 from latchwork.layers.base import Layer, write_weights
 from latchwork.layers.symbol import is_symbolic
 from latchwork.models import saving
+from latchwork.models.rollout import RollOuts
 from latchwork.models.saving import PathLike
 from latchwork.models.session import Session
 from latchwork.models.summary import Line, summarize
@@ -20,7 +21,7 @@ from latchwork.models.trainer import Trainer
 from latchwork.models.use import alone
 
 
-class Network(Trainer):
+class Network(RollOuts, Trainer):
     """Layers over one arena of parameters: what `Sequential` and `Model` are.
 
     Args:

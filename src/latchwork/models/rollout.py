@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latchwork import _core, random
+from latchwork import _core, losses, random
 from latchwork.data.series import as_count
 from latchwork.layers.arguments import as_array, as_flag, as_input
 from latchwork.models.session import as_threads, in_memory
@@ -102,7 +102,7 @@ class RollOuts:
         known: ArrayLike | None = None,
         quantiles: Sequence[float] | None = None,
         paths: int | None = None,
-        min_scale: float = 0.0,
+        min_scale: float | None = None,
         seed: int | None = None,
         outputs: str | None = None,
         threads: int | None = None,
@@ -120,14 +120,17 @@ class RollOuts:
             known: [B, horizon, K] what the last K columns of x hold at the steps to come (a calendar, a plan); known[:,
                 h] stands beside the prediction for step h, so the last of them is not read. None: K is 0.
             quantiles: Levels that rise within (0, 1). With outputs="quantiles" those of the model's outputs, 0.5 among
-                them; with paths those to take of the paths (type 7 of R. J. Hyndman, Y. Fan, 1996).
+                them; with paths those to take of the paths (type 7 of R. J. Hyndman, Y. Fan, 1996). None: those of the
+                loss `Quantile` that the model was compiled with, else none.
             paths: With outputs="gaussian" how many to draw for each history; every path feeds back its own draws. None:
                 none, the mean is fed back.
-            min_scale: Of paths: a scale is softplus(output) + min_scale, as in the loss that the model was trained by.
+            min_scale: Of paths: a scale is softplus(output) + min_scale. None: that of the loss
+                `GaussianNegativeLogLikelihood` that the model was compiled with, else 0.
             seed: Of the draws, an integer in [0, 2^64). None: another at each call, repeatable by `lw.set_seed`.
             outputs: What y is: "values", F numbers; "quantiles", Q for each feature in turn, the median is fed back, so
                 they say how sure the model is of one step, not of all; "gaussian", F means, then F scales before
-                softplus. None: "values".
+                softplus. None: what the loss that the model was compiled with makes of them, "quantiles" for `Quantile`
+                and "gaussian" for `GaussianNegativeLogLikelihood` (`Masked` or not), else "values".
             threads: The most that share a step, at least 1; None: `lw.num_threads()`.
 
         Returns:
@@ -147,17 +150,21 @@ class RollOuts:
         >>> y.shape, bool((y[:, 0] == model.predict(x)).all())
         ((2, 3, 1), True)
         >>> model = Sequential([Input((None, 1)), LSTM(8), Dense(2)])
-        >>> model.forecast(x, 3, outputs="gaussian", paths=50, quantiles=[0.1, 0.5, 0.9], seed=1).shape
+        >>> model.compile(loss="gaussian_nll")
+        >>> model.forecast(x, 3, paths=50, quantiles=[0.1, 0.5, 0.9], seed=1).shape
         (2, 3, 1, 3)
         """
         model = _model(self)
         values, lengths = _histories(as_input(x, "x", model.dtype))
         steps = _count(horizon, "forecast: horizon", 1)
         beside = None if known is None else as_array(known, "known", model.dtype)
-        form = "values" if outputs is None else outputs
-        levels = [] if quantiles is None else _levels(quantiles)
+        trained = _of_loss(model)
+        form = trained.outputs if outputs is None else outputs
+        same = form == trained.outputs  # else the loss says nothing of them
         drawn = 0 if paths is None else _count(paths, "forecast: paths", 1)
-        least = _number(min_scale, "forecast: min_scale")
+        levels = [*(trained.quantiles if same else ())] if quantiles is None else _levels(quantiles)
+        scale = trained.min_scale if same and drawn else 0.0
+        least = scale if min_scale is None else _number(min_scale, "forecast: min_scale")
         shared_by = as_threads(threads, "forecast")
         key = _seed(seed)
         described, weights = in_memory(model, "forecast")
@@ -168,6 +175,25 @@ class RollOuts:
 
 def _model(model: Any) -> Any:
     return model
+
+
+class _Trained(NamedTuple):
+    """What a loss makes of a model's outputs."""
+
+    outputs: str = "values"
+    quantiles: Sequence[float] = ()
+    min_scale: float = 0.0
+
+
+def _of_loss(model: Any) -> _Trained:
+    """By the loss of the first output; of a model that is not compiled: values."""
+    loss = None if model._compiled is None else model._compiled.heads[0].loss
+    loss = loss.loss if isinstance(loss, losses.Masked) else loss
+    if isinstance(loss, losses.Quantile):
+        return _Trained("quantiles", loss._levels())
+    if isinstance(loss, losses.GaussianNegativeLogLikelihood):
+        return _Trained("gaussian", min_scale=loss.min_scale)
+    return _Trained()
 
 
 def _is_one(prompt: Any) -> bool:

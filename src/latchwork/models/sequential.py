@@ -16,12 +16,11 @@ from latchwork.models.forms import Form, form_behind, form_of
 from latchwork.models.gradients import Beyond
 from latchwork.models.memory import largest_lengths, with_steps
 from latchwork.models.network import Network
-from latchwork.models.rollout import RollOuts
 from latchwork.models.summary import Line
 from latchwork.ragged import Ragged
 
 
-class Sequential(RollOuts, Network):
+class Sequential(Network):
     """Layers that run one after another.
 
     Args:

@@ -1,0 +1,71 @@
+"""Read dates as people write them, "Tuesday, 3 March 1998" or "3/3/98", and write them as 1998-03-03.
+
+An encoder reads the letters and hands its states to a decoder, which writes one letter after the other and reads what
+it has written. In training it reads the right letters so far (teacher forcing).
+"""
+
+from datetime import date, timedelta
+
+import numpy as np
+
+import latchwork as lw
+from latchwork.layers import LSTM, Dense, Embedding, Input
+from latchwork.models import Model
+
+FORMS = ("%A, {d} %B %Y", "{d} %b %Y", "%B {d}, %Y", "{d}/{m}/%y", "{d}.{m}.%Y", "%b {d}, '%y")
+LENGTH = len("1998-03-03")
+READ = lw.data.CharacterVocabulary(" ,./'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+WRITE = lw.data.CharacterVocabulary("-0123456789")
+START = len(WRITE)  # what the decoder reads before its first letter
+
+
+def dates(count, rng):
+    """Letters [N, 27], 0 behind the last, and what to write: [N, 10]."""
+    days = [date(1970, 1, 1) + timedelta(days=int(n)) for n in rng.integers(0, 60 * 365, count)]
+    forms = [FORMS[k] for k in rng.integers(0, len(FORMS), count)]
+    texts = [day.strftime(form.format(d=day.day, m=day.month)) for day, form in zip(days, forms, strict=True)]
+    letters = lw.data.pad_sequences([READ.encode(text) + 1 for text in texts], maxlen=27, padding="post")
+    return texts, letters, np.stack([WRITE.encode(day.isoformat()) for day in days])
+
+
+def shifted(y):
+    """What the decoder reads: START, then what it should have written so far."""
+    return np.column_stack([np.full(len(y), START), y[:, :-1]])
+
+
+def build(units=128):
+    letters, so_far = Input((None,)), Input((None,))
+    _, h, c = LSTM(units, return_state=True)(Embedding(len(READ) + 1, 32, mask_zero=True)(letters))
+    steps = LSTM(units, return_sequences=True)(Embedding(len(WRITE) + 1, 32)(so_far), initial_state=[h, c])
+    model = Model([letters, so_far], Dense(len(WRITE), activation="softmax")(steps))
+    model.compile(loss="sparse_categorical_crossentropy", optimizer=lw.optimizers.Adam(0.003), metrics=["accuracy"])
+    return model
+
+
+def write(model, letters):
+    """Dates letter by letter: what was likeliest is what the decoder reads next."""
+    said = np.zeros((len(letters), LENGTH), int)
+    for t in range(LENGTH):
+        said[:, t] = model.predict([letters, shifted(said)[:, : t + 1]])[:, -1].argmax(axis=-1)
+    return said
+
+
+def main(epochs=10, count=8000, units=128):
+    lw.set_seed(0)
+    rng = np.random.default_rng(0)
+    _, x, y = dates(count, rng)
+    texts, x_test, y_test = dates(500, rng)
+
+    model = build(units)
+    model.fit([x, shifted(y)], y, batch_size=64, epochs=epochs, validation_split=0.05, verbose=2)
+
+    said = write(model, x_test)
+    right = float(np.mean((said == y_test).all(axis=1)))
+    for text, letters in zip(texts[:8], said[:8], strict=True):
+        print(f"{text:<27} {WRITE.decode(letters)}")
+    print(f"right in every letter: {right:.1%} of dates not seen")
+    return right
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Graphs run by C++: the bits of Python's predict, and a reader that takes nothing else than what save writes."""
+
+import os
+
+import numpy as np
+import pytest
+
+import latchwork as lw
+from latchwork import _core
+from latchwork.layers import LSTM, Add, Concatenate, Dense, Dot, Input, Masking
+from latchwork.models import Model, load_model
+from model_graphs import GRAPHS, graph_example, graph_in_cpp
+from model_stacks import STEPS, in_cpp, same
+from problems import using
+from test_graph_files import DAMAGED, changed, model_of, put
+
+
+def listed(y):
+    return y if isinstance(y, list) else [y]
+
+
+def whole(model, x):
+    model.reset_states()
+    return listed(model.predict(x, batch_size=256))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "m.safetensors"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_same_bits_here_and_in_cpp(name, dtype, path):
+    model, x = graph_example(name, dtype)
+    y = whole(model, x)
+    model.save(path)
+    assert same(graph_in_cpp(path, x), y)
+    assert same(whole(load_model(path), x), y)
+    assert _core.Model(os.fsencode(path)).outputs == model.output_names
+    assert [each.shape for each in graph_in_cpp(path, [each[:0] for each in x])] == [(0, *each.shape[1:]) for each in y]
+
+
+def test_more_samples_than_one_pass_takes(path):
+    model, x = graph_example("states")
+    model.save(path)
+    many = [np.concatenate([each] * 8) for each in x]
+    assert same(graph_in_cpp(path, many), [np.concatenate([each] * 8) for each in whole(model, x)])
+
+
+@pytest.mark.parametrize("isa", lw.cpu.supported())
+def test_every_isa_and_number_of_threads(isa, path):
+    model, x = graph_example("stacks_and_ways")
+    y = whole(model, x)
+    model.save(path)
+    for threads in (1, 2):
+        with using(isa=isa, threads=threads):
+            assert same(graph_in_cpp(path, x), y)
+
+
+def test_subnormal_numbers_are_merged_as_in_python(path):
+    a, b = Input((2,)), Input((2,))
+    model = Model([a, b], [Add()([a, b]), Dot(1)([a, b])], dtype="float32")
+    model.save(path)
+    x = [np.array([[1e-40, 1e-20]], np.float32), np.array([[2e-40, 1e-20]], np.float32)]
+    y = model.predict(x)
+    assert (np.concatenate(y, axis=1) > 0).all()
+    assert same(graph_in_cpp(path, x), y)
+
+
+def branch(x):
+    """Ragged sequences of one input: merged with what was made of them."""
+    steps = Masking()(x)
+    y = Concatenate()([LSTM(3, return_sequences=True)(steps), x])
+    return [Add()([Dense(5)(steps), y])]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_ragged_sequences(last, path):
+    x = Input((None, 2))
+    outputs = branch(x) if not last else LSTM(2)(branch(x)[0])
+    model = Model(x, outputs)
+    ragged = lw.Ragged.from_list([row[: n % 7] for n, row in enumerate(np.concatenate([STEPS] * 4))])
+    y = model.predict(ragged)
+    model.save(path)
+    assert same([in_cpp(path, ragged)], [y.values if isinstance(y, lw.Ragged) else y])
+
+
+@pytest.mark.parametrize(
+    "merged",
+    [
+        lambda x: Dot(1)([x, Dense(3)(x)]),
+        lambda x: Concatenate(axis=1)([x, x]),
+        lambda x: Dot(2)([x, x]),
+    ],
+)
+def test_ragged_sequences_that_cannot(merged, path):
+    x = Input((None, 2))
+    model = Model(x, merged(x))
+    ragged = lw.Ragged.from_list(list(STEPS[:3]))
+    with pytest.raises(ValueError, match=r"Ragged"):
+        model.predict(ragged)
+    model.save(path)
+    with pytest.raises(ValueError, match="x must be an array, got a ragged one"):
+        in_cpp(path, ragged)
+
+
+# ---- a row ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_that_is_a_row_steps_and_goes_on():
+    model, (x,) = graph_example("row")
+    session, y = model.session(len(x)), whole(model, [x])[0]
+    for t in range(x.shape[1]):
+        found = session.step(x[:, t])
+    assert same([found], [y])
+    forecast = model.forecast(x[:3], 2)
+    assert same([forecast[:, 0].copy()], [y[:3]])
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if name != "row"])
+def test_other_graphs_have_no_sessions(name):
+    model, _ = graph_example(name)
+    with pytest.raises(ValueError, match=r"G: a session runs a row of layers|has \d inputs"):
+        model.session(1)
+
+
+# ---- what does not fit -----------------------------------------------------------------------------------------------
+
+
+def test_arguments(path):
+    model, x = graph_example("states")
+    model.save(path)
+    native = _core.Model(os.fsencode(path))
+    short = [x[0], x[1][:-1], x[2]]
+    wide = [x[0], x[1], np.zeros((70, 4), np.float32)]
+    for given, message in (
+        (x[:2], "x must be 3 arrays, got 2"),
+        (short, r'input "series" must have as many samples as the first, 70, got 69'),
+        (wide, r'input "start" must be \[-1, 3\] \(-1: any\), got \[70, 4\]'),
+        ([x[0][..., None, None], *x[1:]], r'input "text" must be \[-1, -1\]'),
+        ([x[0] + 9, *x[1:]], r"embedding: x must hold whole numbers in \[0, 9\)"),
+        ([each.astype("float64") for each in x], "float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            native.predict_all(given)
+    with pytest.raises(ValueError, match="G has 3 inputs: x must be all of them"):
+        native.predict(x[1])
+    model, x = graph_example("deep_masks")
+    model.save(path)
+    with pytest.raises(ValueError, match="G has 2 outputs: y must be all of them"):
+        _core.Model(os.fsencode(path)).predict(x[0])
+
+
+def test_steps_that_fit_no_longer(path):
+    a, b = Input((None, 2)), Input((None, 3))
+    model = Model([a, b], Concatenate()([a, b]))
+    model.save(path)
+    x = [np.ones((2, 4, 2), np.float32), np.ones((2, 5, 3), np.float32)]
+    with pytest.raises(ValueError, match="concatenate"):
+        model.predict(x)
+    with pytest.raises(ValueError, match=r"concatenate: x must be arrays of one shape but for the axis, got"):
+        graph_in_cpp(path, x)
+
+
+# What C++ does not read is no part of `training`.
+@pytest.mark.parametrize("name", [name for name, (key, *_) in DAMAGED.items() if key == "model"])
+def test_damaged(name, path, tmp_path):
+    model_of().save(path)
+    _, change, _ = DAMAGED[name]
+    with pytest.raises(ValueError, match=r"model|tensor") as found:
+        _core.Model(os.fsencode(changed(path, tmp_path, "model", change)))
+    assert str(found.value).startswith('"')
+
+
+MORE = {
+    "no inputs": (put("inputs", []), "inputs must be 1 to 10000 of them, got 0"),
+    "an input that nobody reads": (
+        lambda f: (f["inputs"].append({"name": "more", "shape": [2]}), shift(f)),
+        r"inputs\[2\] must reach an output",
+    ),
+    "a node that nobody reads": (lambda f: f["outputs"].pop(1), r"nodes\[\d+\] must reach an output"),
+    "a layer called no more": (put("nodes", 0, "layer", 1), r"nodes\[0\]: layer must be the first one that no node"),
+    "states of another size": (put("nodes", 2, "initial_state", [2, 2]), r"decoder: initial_state must be"),
+    "one input for a merge": (lambda f: merge(f)["x"].pop(), "subtract: x must be two arrays"),
+    "a merge in a row": (lambda f: row(f, {"class": "Add", "name": "a", "trainable": True}), "a layer of one input"),
+}
+
+
+def shift(fields):
+    """The numbers of slots behind one more input."""
+    count = len(fields["inputs"]) - 1
+    for node in fields["nodes"]:
+        for key in ("x", "initial_state"):
+            node[key] = [slot + (slot >= count) for slot in node[key]]
+    fields["outputs"] = [slot + 1 for slot in fields["outputs"]]
+
+
+def merge(fields):
+    number = next(i for i, layer in enumerate(fields["layers"]) if layer["class"] == "Subtract")
+    return next(node for node in fields["nodes"] if node["layer"] == number)
+
+
+def row(fields, layer):
+    for key in ("inputs", "nodes", "outputs"):
+        del fields[key]
+    fields |= {"class": "Sequential", "input_shape": [None, 2], "layers": [layer]}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_more_damage(name, path, tmp_path):
+    model_of().save(path)
+    change, message = MORE[name]
+    with pytest.raises(ValueError, match=message):
+        _core.Model(os.fsencode(changed(path, tmp_path, "model", change)))
+
+
+def test_the_change_alone_is_what_is_refused(path, tmp_path):
+    model_of().save(path)
+    _core.Model(os.fsencode(changed(path, tmp_path, "model", lambda fields: None)))
