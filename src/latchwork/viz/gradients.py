@@ -12,7 +12,7 @@ from latchwork import drawing, functional
 from latchwork.layers import Bidirectional
 from latchwork.layers.dense import values_of
 from latchwork.ragged import Ragged
-from latchwork.viz.running import Watched, at_rest, layer_of, one_call, watching
+from latchwork.viz.running import Watched, at_rest, input_gradients, layer_of, one_call, watching
 from latchwork.viz.steps import STATES, Steps, order, run, steps_of
 
 Array = NDArray[Any]
@@ -107,7 +107,7 @@ def gradient_norms(model: Any, x: Any, y: Any, layer: Any = None, *, direction: 
             output, mask, contexts = model._run(rows, True, None)
             call = one_call(seen, found, verb)
             loss, _, gradient = compiled.step(targets, output, mask)
-            model._backward(contexts, gradient)
+            input_gradients(model, contexts, gradient)  # all the way, whatever learns
         if call.kept is None:
             raise ValueError(f"{verb}: layer {found.name!r} must reach a loss, none depends on it")
         steps = steps_of(found, call, direction, verb)

@@ -7,19 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from latchwork.layers import BatchNormalization, Bidirectional, Dropout, GaussianNoise
-from latchwork.layers.base import Layer
-from latchwork.layers.dense import like, values_of
+from latchwork.layers import Bidirectional
+from latchwork.layers.base import Passing
 from latchwork.layers.recurrent import Recurrent
 from latchwork.models import Model, Sequential
 from latchwork.models.batches import Rows
 from latchwork.models.carried import Carried
-
-# What makes a training pass, which alone can go back, compute what `predict` computes.
-_AT_REST = ((Dropout, "rate", 0.0), (GaussianNoise, "stddev", 0.0), (BatchNormalization, "trainable", False))
+from latchwork.models.gradients import Beyond
 
 
 @contextmanager
@@ -49,28 +45,17 @@ def _kept(values: NDArray[Any]) -> Iterator[None]:
 
 @contextmanager
 def _as_in_prediction(model: Any) -> Iterator[None]:
-    carried = model._carried
-    changed = [
-        (layer, name, getattr(layer, name), value)
-        for layer in _all_layers(model.layers)
-        for kind, name, value in _AT_REST
-        if isinstance(layer, kind)
-    ]
+    """A training pass, which alone can go back, computes what `predict` computes."""
+    carried, passing = model._carried, [layer.passing for layer in model.layers]
     try:
         model._carried = Carried()
-        for layer, name, _, value in changed:
-            setattr(layer, name, value)
+        for layer in model.layers:
+            layer.passing = Passing(still=True)
         yield
     finally:
-        for layer, name, before, _ in changed:
-            setattr(layer, name, before)
+        for layer, before in zip(model.layers, passing, strict=True):
+            layer.passing = before
         model._carried = carried
-
-
-def _all_layers(layers: list[Layer]) -> Iterator[Layer]:
-    for layer in layers:
-        yield layer
-        yield from _all_layers(getattr(layer, "inner", []))
 
 
 @dataclass(eq=False)
@@ -89,7 +74,7 @@ class Watched:
 def watching(layer: Any) -> Iterator[list[Watched]]:
     """Notes the calls of a recurrent layer of a model in `at_rest`, in order."""
     seen: list[Watched] = []
-    advance, retreat, trainable = layer._advance, layer._retreat, layer.trainable
+    advance, retreat = layer._advance, layer._retreat
 
     def advancing(x: Any, initial: Any, mask: Any, training: bool) -> Any:
         seen.append(Watched(x, initial, mask))
@@ -101,11 +86,9 @@ def watching(layer: Any) -> Iterator[list[Watched]]:
 
     try:
         layer._advance, layer._retreat = advancing, retreating
-        layer.trainable = True  # else backward may end before it comes here
         yield seen
     finally:
         del layer._advance, layer._retreat
-        layer.trainable = trainable
 
 
 def one_call(seen: list[Watched], layer: Any, verb: str) -> Watched:
@@ -136,29 +119,7 @@ def _looks_inside(layer: Any) -> bool:
 
 
 def input_gradients(model: Any, contexts: list[Any], dy: Any) -> list[Any]:
-    """The gradients of the model's inputs, None where an input has none; uses the contexts up."""
-    if not isinstance(model, Model):
-        for layer, context in zip(reversed(model.layers), reversed(contexts), strict=True):
-            dy = None if dy is None else layer.backward(context, dy, need_dx=True)
-        return [dy]
-    graph = model._graph
-    gradients: list[Any] = [None] * graph.slots
-    for slot, gradient in zip(graph.outputs, dy if len(graph.outputs) > 1 else [dy], strict=True):
-        gradients[slot] = _added(gradients[slot], gradient)
-    for node in reversed(graph.nodes):
-        of_y = [gradients[slot] for slot in node.y]
-        if all(each is None for each in of_y):
-            continue
-        dx = node.layer.backward(contexts[node.number], of_y if len(of_y) > 1 else of_y[0], need_dx=True)
-        if dx is None:
-            continue
-        of_x = dx if node.layer.many_inputs or node.states else [dx]
-        for slot, gradient in zip((*node.x, *node.states), of_x, strict=True):
-            gradients[slot] = _added(gradients[slot], gradient)
-    return gradients[: len(graph.inputs)]
-
-
-def _added(a: Any, b: Any) -> Any:
-    if a is None or b is None:
-        return b if a is None else a
-    return like(a, np.add(values_of(a), values_of(b)))
+    """The gradient of each of the model's inputs, None where an input has none; uses the contexts up."""
+    beyond = Beyond(with_inputs=True)
+    model._backward(contexts, dy, beyond)
+    return list(beyond.inputs) if len(getattr(model, "input_names", "x")) > 1 else [beyond.inputs]
