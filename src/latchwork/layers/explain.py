@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from latchwork import _core
 from latchwork.data.series import as_count
+from latchwork.fields import Value
 from latchwork.layers.arguments import Shape, as_flag, shape_text
 from latchwork.layers.explanation import CallPlan, Explanation, bytes_text, count_text
 from latchwork.memory import MODES
 from latchwork.names import resolve
 
 
-@dataclass(frozen=True)
-class Asked:
+@dataclass(eq=False, repr=False)
+class Asked(Value):
     """What an explanation is about."""
 
     batch_size: int

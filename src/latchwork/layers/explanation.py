@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from latchwork.fields import Value
 
-@dataclass(frozen=True)
-class CallPlan:
+
+@dataclass(eq=False, repr=False)
+class CallPlan(Value):
     """How the core runs one call of a cell, and why; from the function that plans every call.
 
     Args:
@@ -51,8 +53,8 @@ class CallPlan:
         return sum(2 * rows * terms * columns for _, rows, terms, columns in self.products)
 
 
-@dataclass(frozen=True, repr=False)
-class Explanation:
+@dataclass(eq=False, repr=False)
+class Explanation(Value):
     """What `explain` returns: numbers for programs, and a text when printed.
 
     Args:

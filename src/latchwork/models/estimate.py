@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from latchwork import _core
+from latchwork.fields import Value
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer
 from latchwork.layers.bidirectional import Bidirectional
@@ -27,8 +28,8 @@ LONG_ENOUGH = 5e6  # ns: what a measurement is to last, so that its fixed costs 
 FEW = 32  # ... of fewer steps than that, ten times as long
 
 
-@dataclass(frozen=True, repr=False)
-class Estimate:
+@dataclass(eq=False, repr=False)
+class Estimate(Value):
     """What `model.estimate` returns: numbers for programs, and a text when printed.
 
     Args:

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latchwork.fields import Value
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer, Stage
 from latchwork.memory import MODES, as_memory, size_text
 from latchwork.ragged import Ragged
 
 
-@dataclass(frozen=True)
-class MemoryPlan:
+@dataclass(eq=False, repr=False)
+class MemoryPlan(Value):
     """What every recurrent layer keeps: one mode for all, and those of single layers."""
 
     mode: str

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import _core
+from latchwork.fields import Value
 from latchwork.layers.arguments import Shape, as_input
 from latchwork.layers.dense import like, values_of
 from latchwork.losses import Loss
@@ -108,8 +109,8 @@ def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.
     return Several(y, np.array([class_weight.get(int(number), 1.0) for number in classes], dtype))
 
 
-@dataclass(frozen=True)
-class Asked:
+@dataclass(eq=False, repr=False)
+class Asked(Value):
     """What a batch of `count` samples must bring for each output: `forms` are those of the outputs."""
 
     heads: Sequence[Head]
