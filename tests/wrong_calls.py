@@ -496,6 +496,8 @@ CORE = {
         method(model, "predict", x=array(2, 4, 2)),
         method(model, "predict", x=array(6, 2), lengths=[4, 0, 2]),
     ],
+    "Model.predict_all": [method(model, "predict_all", x=[array(2, 4, 2)])],
+    "Model.outputs": [attribute(model, "outputs")],
 }
 
 STATES = {"lstm": 2, "gru": 1, "rnn": 1}
