@@ -154,7 +154,7 @@ void bind_model(py::module_& m) {
             return model.float64() ? predict_all<double>(model, x) : predict_all<float>(model, x);
           },
           py::arg("x"))
-      .def_property_readonly("outputs", [](const Model& model) { return model.outputs(); });  // a pointer could be None
+      .def_property_readonly("outputs", method(&Model::outputs));
 }
 
 }  // namespace latchwork
