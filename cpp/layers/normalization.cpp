@@ -101,15 +101,15 @@ void column_sums(const T* a, const T* b, Index rows, Index columns, double* sums
 template <class T>
 void batch_norm_backward(const T* dy, const T* normalized, const BatchNormGradient<T>& gradient, Index rows,
                          Index columns, T* dx) {
-  const auto [factor, d_mean, d_deviation, real] = gradient;
   interruptible_for(rows, row_grain(columns), [=](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const Index start = row * columns;
-      if (real && !real[row])
-        for (Index c = 0; c < columns; ++c) dx[start + c] = factor[c] * dy[start + c];
+      if (gradient.real && !gradient.real[row])
+        for (Index c = 0; c < columns; ++c) dx[start + c] = gradient.factor[c] * dy[start + c];
       else
         for (Index c = 0; c < columns; ++c)
-          dx[start + c] = factor[c] * (dy[start + c] - d_mean[c] - normalized[start + c] * d_deviation[c]);
+          dx[start + c] = gradient.factor[c] *
+                          (dy[start + c] - gradient.d_mean[c] - normalized[start + c] * gradient.d_deviation[c]);
     }
   });
 }
