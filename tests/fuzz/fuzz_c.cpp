@@ -300,10 +300,11 @@ void forecast(Input& in, const Model& model, const Shape& lengths, bool null) {
                                            kind,
                                            kind % 11 > 8,
                                            kind % 13 > 0};
+  if (horizon > 8) return;
   const std::int64_t x_size = sum(lengths) * std::max<std::int64_t>(model.features, 3),
                      made = std::max<std::int64_t>(horizon, 1);
   const std::int64_t y_size = static_cast<std::int64_t>(lengths.size()) * made * 3 * 100;
-  if (made > 8 || std::max(x_size, y_size) > 64 * kMostElements) return;
+  if (std::max(x_size, y_size) > 64 * kMostElements) return;
   const std::vector<T> known(lengths.size() * static_cast<std::size_t>(made));
   call_with<T>(in, x_size, y_size, null, [&](const T* x, T* y) {
     const T* const beside = options.known_features ? known.data() : nullptr;
