@@ -269,7 +269,7 @@ latchwork_generate_options generate_options(Input& in) {
           in.extent(),
           kind > 240 ? 2.0 : 1 - kind % 3 * 0.25,
           kind,
-          in.extent() - 1,
+          std::max<std::int64_t>(in.extent(), 0) - 1,
           kind % 4 - 1,
           kind % 7 > 0};
 }
