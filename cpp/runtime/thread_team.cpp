@@ -46,6 +46,7 @@ class Placement {
 class Workers {
  public:
   std::atomic<bool> busy = false;  // held by the caller whose work the team does
+  Turnout turnout;                 // of those who hold it
 
   void grow(int count) {
     while (static_cast<int>(threads_.size()) < count) {
@@ -56,6 +57,8 @@ class Workers {
   }
 
   void run(int size, void (*function)(void*, int), void* context) {
+    const auto start = Turnout::Clock::now();
+    const auto waited = LongWait::waited();
     function_ = function;
     context_ = context;
     caller_cpu_ = sched_getcpu();
@@ -65,6 +68,8 @@ class Workers {
     if (parked_.load(std::memory_order_seq_cst) > 0) call_.notify_all();
     function(context, 0);
     spin_until([&] { return running_.load(std::memory_order_acquire) == 0; });
+    const auto end = Turnout::Clock::now();
+    turnout.add(LongWait::waited() - waited, end - start, end);
   }
 
  private:
@@ -126,6 +131,8 @@ Workers& workers() {
 
 }  // namespace
 
+thread_local Turnout::Clock::duration LongWait::waited_{};
+
 void Barrier::wait() noexcept {
   if (members_ == 1) return;
   const unsigned generation = generation_.load(std::memory_order_acquire);
@@ -144,6 +151,11 @@ Team::Team(int wanted) : size_(std::min(wanted, num_threads())), holds_(false) {
   }
   Workers& team = workers();
   if (team.busy.exchange(true, std::memory_order_acquire)) {
+    size_ = 1;
+    return;
+  }
+  if (team.turnout.doubted() && !team.turnout.pays(Turnout::Clock::now())) {
+    team.busy.store(false, std::memory_order_release);
     size_ = 1;
     return;
   }
@@ -167,6 +179,13 @@ void Team::run_members(Function function, void* context) {
     function(context, 0);
   else
     workers().run(size_, function, context);
+}
+
+void forget_turnout() noexcept {
+  Workers& team = workers();
+  if (team.busy.exchange(true, std::memory_order_acquire)) return;
+  team.turnout = {};
+  team.busy.store(false, std::memory_order_release);
 }
 
 int num_threads() {

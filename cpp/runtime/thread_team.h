@@ -11,18 +11,33 @@
 #include "cpu/float_env.h"
 #include "latchwork/cpu.h"
 #include "runtime/interrupt.h"
+#include "runtime/turnout.h"
 
 namespace latchwork {
 
-// Spins until `ready`, yielding once the wait is longer than a hand-over between running threads.
+// A wait that is longer than a hand-over between running threads; each thread counts its own.
+class LongWait {
+ public:
+  LongWait() noexcept : start_(Turnout::Clock::now()) {}
+  ~LongWait() { waited_ += Turnout::Clock::now() - start_; }
+  LongWait(const LongWait&) = delete;
+  LongWait& operator=(const LongWait&) = delete;
+  static Turnout::Clock::duration waited() noexcept { return waited_; }
+
+ private:
+  static thread_local Turnout::Clock::duration waited_;
+  const Turnout::Clock::time_point start_;
+};
+
+// Spins until `ready`, then yields.
 template <class Ready>
 void spin_until(Ready ready) noexcept {
-  for (int spins = 0; !ready(); ++spins) {
-    if (spins < 2000)
-      spin_pause();
-    else
-      sched_yield();
+  for (int spins = 0; spins < 2000; ++spins) {
+    if (ready()) return;
+    spin_pause();
   }
+  const LongWait wait;
+  while (!ready()) sched_yield();
 }
 
 // A barrier for the members of one team run. Spins, then yields (a team may be larger than the machine).
@@ -37,7 +52,8 @@ class Barrier {
   std::atomic<unsigned> generation_ = 0;
 };
 
-// Holds the team for one call. A caller that finds it busy gets a team of one, itself: bits do not depend on it.
+// Holds the team for one call. A caller that finds it busy, or late for some milliseconds (turnout.h), gets a team of one,
+// itself: bits do not depend on it.
 class Team {
  public:
   // Asks for at most `wanted` members, at most num_threads(); work too small to share asks for 1.
@@ -62,6 +78,9 @@ class Team {
   int size_;
   bool holds_;
 };
+
+// Tests ask for teams on machines of any load: what is known of lateness is forgotten.
+void forget_turnout() noexcept;
 
 // f(begin, end) over [0, n) in pieces of a multiple of `grain`. For work whose result has no order.
 template <class F>

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "check.h"
@@ -18,6 +19,7 @@ void members_run_once() {
   for (const int threads : {1, 2, 3, 8, 16}) {
     set_num_threads(threads);
     for (int call = 0; call < 200; ++call) {
+      forget_turnout();
       Team team(threads);
       check(team.size() == threads, "size");
       std::vector<std::atomic<int>> ran(static_cast<std::size_t>(threads));
@@ -31,6 +33,7 @@ void members_run_once() {
 
 void barriers_hold() {
   constexpr int kSteps = 500;
+  forget_turnout();
   Team team(4);
   Barrier barrier(team.size());
   std::vector<std::atomic<int>> step(static_cast<std::size_t>(team.size()));
@@ -64,6 +67,7 @@ void callers_share() {
 }
 
 void nested_calls_run_alone() {
+  forget_turnout();
   Team team(2);
   std::atomic<int> inner = 0;
   team.run([&](int) {
@@ -71,6 +75,42 @@ void nested_calls_run_alone() {
     mine.run([&](int) { inner++; });
   });
   check(inner == team.size(), "a call inside a call is a team of one");
+}
+
+// A team that keeps its caller waiting is left alone for a while that doubles, then tried again.
+void late_teams_sit_out() {
+  using std::chrono::milliseconds;
+  const Turnout::Clock::time_point start{std::chrono::hours(1)};
+  Turnout turnout;
+  turnout.add(milliseconds(3), milliseconds(3), start);
+  check(turnout.pays(start), "a short call tells nothing");
+  turnout.add(milliseconds(0), milliseconds(3), start);
+  check(turnout.pays(start) && !turnout.doubted(), "half the time is not late");
+  turnout.add(milliseconds(4), milliseconds(5), start);
+  check(!turnout.pays(start + milliseconds(19)) && turnout.pays(start + milliseconds(20)), "out for 20 ms");
+  turnout.add(milliseconds(4), milliseconds(5), start);
+  check(!turnout.pays(start + milliseconds(39)) && turnout.pays(start + milliseconds(40)), "late again: for 40 ms");
+  for (int i = 0; i < 10; ++i) turnout.add(milliseconds(4), milliseconds(5), start);
+  check(turnout.pays(start + milliseconds(160)), "never more than 160 ms");
+  turnout.add(milliseconds(1), milliseconds(5), start);
+  check(!turnout.doubted(), "back in time: nothing is held against it");
+}
+
+// A member that sleeps in every call: after some milliseconds its caller works alone.
+void callers_of_late_teams_work_alone() {
+  set_num_threads(2);
+  forget_turnout();
+  bool alone = false;
+  for (int call = 0; call < 20 && !alone; ++call) {
+    Team team(2);
+    alone = team.size() == 1;
+    team.run([&](int member) {
+      if (member == 1) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    });
+  }
+  check(alone, "a late team sits out");
+  forget_turnout();
+  check(Team(2).size() == 2, "forgotten");
 }
 
 void buffers_return() {
@@ -127,6 +167,8 @@ int main() {
   barriers_hold();
   callers_share();
   nested_calls_run_alone();
+  late_teams_sit_out();
+  callers_of_late_teams_work_alone();
   buffers_return();
   forks_wait();
   return report("team");
