@@ -62,6 +62,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", default="", help="only rows whose name holds this")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, help="per row (default 5; quick: 0.3)")
+    parser.add_argument(
+        "--patience", type=float, default=0, help="seconds for rows while cores are far apart (0: take them)"
+    )
     parser.add_argument("--micro", type=Path, metavar="PROGRAM", help="micro.cpp as built: the targets of C++ too")
     parser.add_argument("--output", type=Path, metavar="NAME", help="writes NAME.json, NAME.md and NAME.png")
     parser.add_argument("--into", type=Path, metavar="PAGE", help="writes the tables into docs/performance.md")
@@ -76,6 +79,7 @@ def main() -> int:
         record = json.loads(options.source.read_text())
     else:
         run = Run(options.threads, options.seconds or (0.3 if options.quick else 5.0), options.quick, options.rows)
+        run.patience = options.patience
         record = measure(run, options.sections or list(QUICK if options.quick else SECTIONS))
         if options.micro:
             record["micro"] = micro.run(options.micro)

@@ -116,8 +116,9 @@ static double hand_over() {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc != 2 && argc != 5) return 2;
   const int threads = std::atoi(argv[1]);
+  if (argc == 2) return std::printf("{\"line\": %.1f}\n", threads > 1 ? hand_over() * 1e9 : 0.0) < 0;
   const std::size_t l1 = std::atoll(argv[2]), l2 = std::atoll(argv[3]), l3 = std::atoll(argv[4]);
   const auto reading = [&](std::size_t bytes) {
     return together(threads, [bytes](float* sink) { return read(bytes, sink); }) / 1e9;

@@ -70,6 +70,10 @@ class Limits:
             self.gates[cell] = {name: min(known[name], ns) for name, ns in passes.items()}
         self.samples += 1
 
+    def distance(self) -> float:
+        """Nanoseconds that a cache line takes from core to core now; 0 with one thread."""
+        return self._run([self._limits, str(self.threads)])["line"]
+
     @staticmethod
     def _run(command: list[str]) -> dict:
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from figures import Figures, figures_of, geometric_mean
-from sections import EVEN, PADDED
+from sections import EVEN, NEAR, PADDED
 
 PEERS = ("torch", "onnxruntime", "openvino")
 TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -37,10 +37,14 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def _mark(record: dict) -> str:
+    return " *" if record.get("apart", 0) > NEAR else ""
+
+
 def _shape(f: Figures) -> list[str]:
     row = f.row
     extra = (f", {row.layers} layers" if row.layers > 1 else "") + (", bidirectional" if row.bidirectional else "")
-    return [row.cell + extra, f"{row.T}, {row.B}, {row.I}, {row.H}"]
+    return [row.cell + extra + _mark(f.record), f"{row.T}, {row.B}, {row.I}, {row.H}"]
 
 
 def _peer_cells(f: Figures, names: Sequence[str]) -> list[str]:
@@ -76,7 +80,7 @@ def _ragged(found: list[Figures]) -> str:
         share = f.row.real_steps / (f.row.B * f.row.steps)
         cells = [us(f.record["us"]["latchwork"], 1e3), us(f.record["us"][PADDED], 1e3), _ratio(f.of_padded)]
         cells += [us(f.record["us"].get("torch"), 1e3), _ratio(f.peers.get("torch"))]
-        lines.append([f.row.ragged, str(f.row.steps), f"{share:.0%}", *cells])
+        lines.append([f.row.ragged + _mark(f.record), str(f.row.steps), f"{share:.0%}", *cells])
     return table([*header, "ratio"], lines)
 
 
@@ -101,7 +105,7 @@ def _tutorial(records: list[dict]) -> str:
         if each["line"] == "import":
             continue
         ours = each["us"]["latchwork"]
-        cells = [each["line"], us(ours, 1e3), f"{ours['us'] - ours['inside_us']:.0f}"]
+        cells = [each["line"] + _mark(each), us(ours, 1e3), f"{ours['us'] - ours['inside_us']:.0f}"]
         for peer in peers:
             measured = each["us"][peer]
             cells += [f"{us(measured, 1e3)} ({measured['threads']})", _ratio(measured["us"] / ours["us"])]
@@ -130,6 +134,7 @@ def markdown(record: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     parts = [f"{record['processor']}, {record['threads']} threads, {record['isa']}; {versions}\n"]
     parts.append("## Limits, measured in this run\n\n" + _limits(record))
+    parts.append(f"A row marked * was taken while the cores were more than {NEAR:.0f} ns apart.\n")
     sections = record["sections"]
     if "tutorial" in sections:
         parts.append("## The tutorials' program\n\n" + _tutorial(sections["tutorial"]))

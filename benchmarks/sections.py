@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
@@ -18,6 +19,7 @@ from worker import Worker
 ONE_THREAD = "latchwork, 1 thread"
 PADDED = "latchwork, padded"
 EVEN = "latchwork, even"
+NEAR = 100.0  # ns from core to core: 40-60 is usual; a virtual machine's cores may be 200-600 apart for minutes
 LEARNED = 1e-2  # of the largest prediction: 128 updates of Adam widen differences of rounding
 
 # torch as it is on a processor without AVX-512: its own kernels, oneDNN's and MKL's.
@@ -35,6 +37,7 @@ class Run:
     limits: dict[str, Limits] = field(default_factory=dict)  # by instruction set
     workers: list[Worker] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    patience: float = 0.0  # seconds that may still be spent waiting for cores to come near, and on rows taken anew
 
     def rows(self, all_rows: Iterable[Row]) -> list[Row]:
         return [row for row in all_rows if self.chosen in row.name]
@@ -57,6 +60,27 @@ class Run:
             self.limits[isa] = Limits(self.threads, isa)
         self.limits[isa].measure()
 
+    def _distance(self, isa: str) -> float:
+        if isa not in self.limits:
+            self.measure_limits(isa)
+        return self.limits[isa].distance()
+
+    def side_by_side(self, calls: dict[str, Call], isa: str) -> tuple[dict[str, Measured], float]:
+        """A row, and ns from core to core beside it. Rows of two threads tell of the machine's phase, not of programs,
+        where its cores are far apart: such a row is taken anew, for all contestants, while patience lasts."""
+        while True:
+            begin = time.perf_counter()
+            before = self._distance(isa)
+            if before > NEAR and self.patience > 0:
+                time.sleep(1)
+                self.patience -= time.perf_counter() - begin
+                continue
+            times = side_by_side(calls, self.seconds)
+            apart = max(before, self._distance(isa))
+            if apart <= NEAR or self.patience <= 0:
+                return times, apart
+            self.patience -= time.perf_counter() - begin
+
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
@@ -71,11 +95,11 @@ def _each_row(run: Run, isa: str, some_rows: list[Row], workers: list[Worker], c
     for i, row in enumerate(some_rows):
         if i % 8 == 0:
             run.measure_limits(isa)
-        times = side_by_side(calls_of(row), run.seconds)
+        times, apart = run.side_by_side(calls_of(row), isa)
         for worker in workers:
             worker.forget()
         say(f"{row.name}: " + ", ".join(f"{name} {t.us:.4g} us ± {t.spread:.0f} %" for name, t in times.items()))
-        records.append({"row": asdict(row), "us": _measured(times)})
+        records.append({"row": asdict(row), "us": _measured(times), "apart": apart})
     return records
 
 
@@ -140,7 +164,7 @@ def odd(run: Run, isa: str) -> list[dict]:
     return records
 
 
-def program(run: Run, _: str) -> list[dict]:
+def program(run: Run, isa: str) -> list[dict]:
     """The tutorials' program; every peer as fast as it is on one thread or on all."""
     candidates: dict[str, list[Worker]] = {OWN.name: run.start([OWN])}
     for engine in [TORCH] if run.quick else engines.PROGRAM_PEERS:
@@ -158,9 +182,9 @@ def program(run: Run, _: str) -> list[dict]:
         if line == tutorial.LINES[0]:
             agree({f"{w.engine.name}, {w.threads} threads": call for w, call in calls.items()}, LEARNED)
         fastest = {name: best([calls[w] for w in workers]) for name, workers in candidates.items()}
-        times = side_by_side(fastest, run.seconds)
+        times, apart = run.side_by_side(fastest, isa)
         say(f"{line}: " + ", ".join(f"{name} {t.us:.4g} us ± {t.spread:.0f} %" for name, t in times.items()))
-        records.append({"line": line, "us": _measured(times)})
+        records.append({"line": line, "us": _measured(times), "apart": apart})
     imports = {name: min(w.import_seconds for w in workers) for name, workers in candidates.items()}
     records.append({"line": "import", "seconds": imports})
     run.stop(started)
