@@ -295,6 +295,7 @@ CORE = {
         )
     ],
     "packed_bytes": [lambda: of_call(_core.packed_bytes, cell="gru", float64=True, input=3, hidden=5)],
+    "tolerate_late_teams": [lambda: of_call(_core.tolerate_late_teams, tolerated=False)],
     "nanoseconds": [lambda: of_call(_core.nanoseconds)],
     "pool_bytes": [lambda: of_call(_core.pool_bytes)],
     "pool_peak": [lambda: of_call(_core.pool_peak)],

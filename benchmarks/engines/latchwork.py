@@ -39,14 +39,15 @@ def _one(row: Row, arrays: Arrays) -> Prepared:
         weights.touch()  # a training step has just written them: packing them anew belongs to its cost
         y, _, ctx = forward(x, weights)
         g = backward(ctx, dy)
-        y, dx = (a.to_padded() if row.ragged else a for a in (y, g.x))
-        return {"y": y, "dx": dx, "kernel": g.kernel, "recurrent_kernel": g.recurrent_kernel}
+        return {"y": y, "dx": g.x, "kernel": g.kernel, "recurrent_kernel": g.recurrent_kernel}
+
+    def padded() -> Results:
+        return {name: a.to_padded() if isinstance(a, Ragged) else a for name, a in train().items()}
 
     def infer() -> Results:
         return {"y": forward(x, weights, training=False)[0]}
 
-    run = train if row.kind == "training" else infer
-    return Prepared(run, run)
+    return Prepared(train, padded) if row.kind == "training" else Prepared(infer, infer)
 
 
 def _layer(row: Row, directions: list[Weights]) -> layers.Layer:

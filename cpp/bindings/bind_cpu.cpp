@@ -4,6 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/float_env.h"
 #include "runtime/buffer.h"
+#include "runtime/thread_team.h"
 
 namespace latchwork {
 void bind_cpu(py::module_& m) {
@@ -21,6 +22,7 @@ void bind_cpu(py::module_& m) {
   m.def("features", &cpu_features);
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("tolerate_late_teams", &tolerate_late_teams, py::arg("tolerated"));
   m.def("nanoseconds", &compute_nanoseconds);
   m.def(
       "pool_bytes", [] { return pool_counters().bytes; },

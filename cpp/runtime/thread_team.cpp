@@ -19,6 +19,7 @@ namespace latchwork {
 namespace {
 
 std::atomic<int> thread_limit = 0;  // 0: not asked yet
+std::atomic<bool> late_tolerated = false;
 
 // Keeps a worker off its caller's CPU. A scheduler that wakes a worker beside its caller may leave the two there, on
 // one of two idle CPUs, for hundreds of milliseconds (seen on a 2-CPU virtual machine: calls took 7.6 ms instead
@@ -154,7 +155,8 @@ Team::Team(int wanted) : size_(std::min(wanted, num_threads())), holds_(false) {
     size_ = 1;
     return;
   }
-  if (team.turnout.doubted() && !team.turnout.pays(Turnout::Clock::now())) {
+  if (team.turnout.doubted() && !late_tolerated.load(std::memory_order_relaxed) &&
+      !team.turnout.pays(Turnout::Clock::now())) {
     team.busy.store(false, std::memory_order_release);
     size_ = 1;
     return;
@@ -181,12 +183,7 @@ void Team::run_members(Function function, void* context) {
     workers().run(size_, function, context);
 }
 
-void forget_turnout() noexcept {
-  Workers& team = workers();
-  if (team.busy.exchange(true, std::memory_order_acquire)) return;
-  team.turnout = {};
-  team.busy.store(false, std::memory_order_release);
-}
+void tolerate_late_teams(bool tolerated) noexcept { late_tolerated.store(tolerated, std::memory_order_relaxed); }
 
 int num_threads() {
   int limit = thread_limit.load(std::memory_order_relaxed);

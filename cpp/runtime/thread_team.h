@@ -52,8 +52,8 @@ class Barrier {
   std::atomic<unsigned> generation_ = 0;
 };
 
-// Holds the team for one call. A caller that finds it busy, or late for some milliseconds (turnout.h), gets a team of one,
-// itself: bits do not depend on it.
+// Holds the team for one call. A caller that finds it busy, or late for some milliseconds (turnout.h), gets a team of
+// one, itself: bits do not depend on it.
 class Team {
  public:
   // Asks for at most `wanted` members, at most num_threads(); work too small to share asks for 1.
@@ -79,8 +79,8 @@ class Team {
   bool holds_;
 };
 
-// Tests ask for teams on machines of any load: what is known of lateness is forgotten.
-void forget_turnout() noexcept;
+// For tests, which count on their teams on machines of any load: late ones are given work all the same.
+void tolerate_late_teams(bool tolerated) noexcept;
 
 // f(begin, end) over [0, n) in pieces of a multiple of `grain`. For work whose result has no order.
 template <class F>
