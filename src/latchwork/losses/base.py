@@ -87,6 +87,11 @@ class CoreLoss(Value, Loss):
 
     _core_name: ClassVar[str]
     _function: ClassVar[Any] = staticmethod(_core.loss)
+    _bounds: ClassVar[tuple[float, float] | None] = None  # of targets, by default none
+
+    def check_targets(self, y: NDArray[Any], output: Shape) -> None:
+        if self._bounds is not None:
+            require_range(y, *self._bounds, self.name)
 
     def _options(self) -> dict[str, Any]:
         return {}
@@ -121,14 +126,9 @@ class CoreLoss(Value, Loss):
 
 
 class FormulaLoss(CoreLoss):
-    """A loss that the core computes in float64 from a formula. `_bounds` are those of its targets, by default none."""
+    """A loss that the core computes in float64 from a formula."""
 
     _function = staticmethod(_core.formula_loss)
-    _bounds: ClassVar[tuple[float, float] | None] = None
-
-    def check_targets(self, y: NDArray[Any], output: Shape) -> None:
-        if self._bounds is not None:
-            require_range(y, *self._bounds, self.name)
 
     def _targets(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
         targets = targets_of_shape(y_true, self.target_shape(y_pred.shape), y_pred)

@@ -79,6 +79,12 @@ class Metric(ABC):
         return f"{type(self).__name__}(name={self.name!r})"
 
 
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise unless value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+
+
 def share(matches: NDArray[np.bool_], sample_weight: ArrayLike | None) -> tuple[float, float]:
     """(sum, count) of what is true among `matches`, weighted by numbers of the shape of their first axes.
 
