@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from latchwork import _core
-from latchwork.fields import Value
+from latchwork.fields import Refusing, Value
 from latchwork.floats import usual_floats
 from latchwork.losses.targets import targets_like, targets_of_shape, weights_for
 
@@ -82,8 +82,15 @@ class Loss(ABC):
         return total / count if count else 0.0
 
 
-class CoreLoss(Value, Loss):
+class CoreLoss(Refusing, Value, Loss):
     """A loss of the core's; `_core_name` is what `_function` calls it, `_options` what it takes."""
+
+    refused: ClassVar[dict[str, str]] = {
+        "reduction": "fit takes the mean over the elements, value_and_grad gives their sum and number",
+        "axis": "classes and features stand on the last axis",
+        "dtype": "a loss computes in the dtype of the outputs",
+        "ignore_class": "see lw.losses.Masked(loss, mask_value=...)",
+    }
 
     _core_name: ClassVar[str]
     _function: ClassVar[Any] = staticmethod(_core.loss)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from latchwork import _core
-from latchwork.fields import Shown
+from latchwork.fields import Refusing, Shown
 from latchwork.optimizers.arguments import check_average, check_clipping, check_number, merged
 from latchwork.schedules import Schedule
 
@@ -28,7 +28,7 @@ class Steerable(ABC):
 
 
 @dataclass(eq=False, repr=False)
-class Optimizer(Shown, ABC):
+class Optimizer(Refusing, Shown, ABC):
     """Base of all: learning rate, weight decay, clipping, the average of the weights, step counter.
 
     Args:
@@ -76,6 +76,10 @@ class Optimizer(Shown, ABC):
     _variables: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
     _spans: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
 
+    refused: ClassVar[dict[str, str]] = {
+        "gradient_accumulation_steps": "see fit(accumulate=...)",
+        "loss_scale_factor": "float32 and float64 need no scaling",
+    }
     # The numbers of a class beyond those of all: those in [0, 1], in [0, 1), and of 0 or more.
     _up_to_one: ClassVar[tuple[str, ...]] = ()
     _below_one: ClassVar[tuple[str, ...]] = ()
