@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class RNN(SequenceLayer, Wrapper):
     >>> layer(np.ones((2, 6, 3))).shape, layer.python_loop
     ((2, 6, 5), False)
     """
+
+    unbuilt: ClassVar[dict[str, Any]] = {**SequenceLayer.unbuilt, "unroll": False}
 
     def __init__(
         self,
