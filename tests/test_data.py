@@ -143,6 +143,25 @@ def test_scaler_gives_mean_0_and_deviation_1(dtype):
     assert abs(scaler.inverse_transform(scaled) - x).max() <= 200 * np.finfo(dtype).eps
 
 
+def test_scaler_of_forecasts_of_one_feature():
+    """A forecast [N, T] holds one feature, whatever its shape; of several features it is said which."""
+    x = np.random.default_rng(2).normal(size=(50, 2)) * [3, 5] + [1, -2]
+    scaler = StandardScaler().fit(x)
+    targets = x[:48, 1].reshape(4, 12)
+    scaled = scaler.transform(targets, feature=1)
+    assert np.array_equal(scaled.ravel(), scaler.transform(x)[:48, 1])
+    assert np.array_equal(
+        scaler.inverse_transform(scaled, feature=1).ravel(), scaler.inverse_transform(scaler.transform(x))[:48, 1]
+    )
+    assert scaler.inverse_transform(scaled[0, 0], feature=0).shape == ()
+    for wrong in (-1, 2, True, 1.0):
+        with pytest.raises(ValueError, match=rf"^feature must be a whole number from 0 to 1, got {wrong}$"):
+            scaler.inverse_transform(scaled, feature=wrong)
+    message = r"^x must have 1 features on its last axis, or feature= must say which one x holds, got shape \(4, 12\)$"
+    with pytest.raises(ValueError, match=message):
+        StandardScaler().fit(x[:, 0]).inverse_transform(scaled)
+
+
 def test_scaler_on_windows_vectors_and_constants():
     windows_of_two = np.random.default_rng(1).normal(size=(4, 5, 2))
     assert StandardScaler().fit(windows_of_two).mean_.shape == (2,)

@@ -2,11 +2,12 @@
 
 import copy
 import pickle
+import re
 from dataclasses import FrozenInstanceError, fields, make_dataclass
 
 import pytest
 
-from latchwork import initializers, losses, optimizers
+from latchwork import initializers, losses, metrics, optimizers
 
 # Masked needs a loss, and NaN is not equal to itself elsewhere: tests/test_masked_losses.py.
 VALUES = [
@@ -68,3 +69,33 @@ def test_optimizers_are_shown_and_told_apart():
         "beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False)"
     )
     assert adam != optimizers.Adam(0.5)
+
+
+WITH_REFUSALS = [*losses.CLASSES.values(), *metrics.CLASSES.values(), *optimizers.CLASSES.values()]
+REFUSED = {
+    (kind, name): instead
+    for kind in dict.fromkeys(WITH_REFUSALS)
+    for name, instead in getattr(kind, "refused", {}).items()
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), REFUSED, ids=lambda given: getattr(given, "__name__", given))
+def test_arguments_that_only_keras_has(kind, name):
+    text = re.escape(f"{kind.__name__}: {name} is not supported, {REFUSED[kind, name]}; got 'sum'")
+    with pytest.raises(ValueError, match=f"^{text}$"):
+        kind(**{name: "sum"})
+
+
+def test_only_masked_has_every_argument():
+    """A loss of Keras', a metric and an optimizer refuse; Masked is none of Keras'."""
+    assert {kind for kind in WITH_REFUSALS if not getattr(kind, "refused", {})} == {losses.Masked}
+
+
+def test_a_class_of_the_users_own_may_have_them():
+    class Summed(metrics.MeanSquaredError):
+        def __init__(self, axis, **more):
+            super().__init__()
+            self.axis, self.more = axis, more
+
+    summed = Summed(axis=1, dtype="float64")
+    assert (summed.axis, summed.more) == (1, {"dtype": "float64"})

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import test_losses as fused
 from latchwork import _core, config, losses
 from problems import ISAS, assert_bits, using
 
@@ -137,6 +138,13 @@ EVERY = [
     losses.MixtureNegativeLogLikelihood(1),
     losses.MixtureNegativeLogLikelihood(3),
 ]
+
+
+def test_every_loss_is_tried():
+    tried = {type(loss) for loss in (*EVERY, *fused.EVERY)}
+    assert tried == {*losses.CLASSES.values()} - {losses.CTC, losses.Masked}  # have tests of their own
+
+
 # (rows, targets of a row): one of each, tails of blocks of 128, more than a block.
 SIZES = ((1, 1), (3, 2), (43, 3), (300, 5))
 PROBABILITIES = (losses.KLDivergence, losses.Poisson, losses.MeanSquaredLogarithmicError)

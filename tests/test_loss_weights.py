@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import latchwork as lw
 from latchwork import losses
 from problems import ISAS, assert_bits, using
 from test_losses import EVERY, batch, reference
@@ -105,3 +106,55 @@ def test_a_loss_of_ones_own_may_know_no_weights():
     assert Sum()([0.0], np.array([[3.0]])) == 3
     with pytest.raises(TypeError):
         Sum()([0.0], np.array([[3.0]]), [1.0])
+
+
+BINARY = np.array([0, 1, 1, 0, 1, 0])
+LABELS = np.array([0, 1, 2, 1, 0, 2])
+FORMS = {
+    "labels": ("sparse_categorical_crossentropy", LABELS, LABELS),
+    "labels [N, 1] of floats": ("sparse_categorical_crossentropy", LABELS[:, None].astype(float), LABELS),
+    "one-hot rows": ("categorical_crossentropy", np.eye(3)[LABELS], LABELS),
+    "probabilities": ("categorical_crossentropy", 0.9 * np.eye(3)[LABELS] + 0.1 / 3, LABELS),
+    "0 and 1": ("binary_crossentropy", BINARY, BINARY),
+    "0 and 1 [N, 1]": ("binary_crossentropy", BINARY[:, None], BINARY),
+    "bool": ("binary_crossentropy", BINARY.astype(bool), BINARY),
+    "-1 and 1": ("hinge", 2 * BINARY - 1, 2 * BINARY - 1),
+    "missing": (
+        losses.Masked(losses.BinaryCrossentropy()), np.where(np.arange(6) == 2, np.nan, BINARY), BINARY,
+    ),
+    "labels of no class": (
+        losses.Masked(losses.SparseCategoricalCrossentropy(), -1), np.where(LABELS == 2, -1, LABELS), LABELS,
+    ),
+    "rows that are missing": (
+        losses.Masked(losses.CategoricalCrossentropy()),
+        np.where((np.arange(6) == 2)[:, None], np.nan, np.eye(3)[LABELS]), LABELS,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_class_weights_of_every_form_of_labels(form):
+    """The same as a weight for each sample, by its class."""
+    loss, y, classes = FORMS[form]
+    outputs = 1 if classes is BINARY or form == "-1 and 1" else 3
+    given = {-1: 4.0, 0: 2.0, 1: 0.25}
+    x = np.random.default_rng(0).normal(size=(6, 3))
+
+    def trained(**weights):
+        lw.set_seed(0)
+        activation = None if form == "-1 and 1" else "sigmoid" if outputs == 1 else "softmax"
+        model = lw.models.Sequential([lw.layers.Dense(outputs, activation, input_shape=(3,))])
+        model.compile("sgd", loss)
+        return model.train_on_batch(x, y, **weights), *model.get_weights()
+
+    wanted = trained(sample_weight=np.array([given.get(int(number), 1.0) for number in classes]))
+    for ours, theirs in zip(trained(class_weight=given), wanted, strict=True):
+        assert_bits(np.asarray(ours), np.asarray(theirs))
+
+
+@pytest.mark.parametrize("row", [[1, 1, 0], [0, 0, 0]])
+def test_rows_without_one_class_have_no_class_weight(row):
+    model = lw.models.Sequential([lw.layers.Dense(3, "sigmoid", input_shape=(3,))])
+    model.compile("sgd", "bce")
+    with pytest.raises(ValueError, match=r"^class_weight must be None for rows of y with several largest numbers: "):
+        model.fit(np.ones((2, 3)), [[0, 0, 1], row], class_weight={0: 2.0}, verbose=0)

@@ -5,8 +5,34 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
-from typing import Any
+from dataclasses import FrozenInstanceError, fields
+from typing import Any, ClassVar
+
+
+class Refusing:
+    """Base of classes that Keras gives more arguments: such a one is an error that says what there is instead.
+
+    A class of the user's may have arguments of these names.
+
+    Example:
+        >>> from latchwork.optimizers import Adam
+        >>> Adam(gradient_accumulation_steps=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: Adam: gradient_accumulation_steps is not supported, see fit(accumulate=...); got 2
+    """
+
+    __slots__ = ()
+    refused: ClassVar[dict[str, str]] = {}
+
+    def __new__(cls, *_: Any, **given: Any) -> Any:
+        for name in cls.refused.keys() & given.keys():
+            import inspect  # for an error, or a class of the user's, alone
+
+            known = inspect.signature(cls.__init__).parameters.values()
+            if not any(one.name == name or one.kind is one.VAR_KEYWORD for one in known):
+                raise ValueError(f"{cls.__name__}: {name} is not supported, {cls.refused[name]}; got {given[name]!r}")
+        return super().__new__(cls)
 
 
 class Shown:
@@ -19,10 +45,10 @@ class Shown:
     """
 
     __slots__ = ()
-    __dataclass_fields__: dict[str, Any]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def _shown(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name, field in self.__dataclass_fields__.items() if field.repr}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self._shown().items())})"

@@ -27,6 +27,8 @@ class StandardScaler:
     array([[3.]])
     >>> scaler.inverse_transform([[3.0]])
     array([[5.]])
+    >>> scaler.inverse_transform([[3.0, 4.0]], feature=0)  # a forecast of two steps
+    array([[5., 6.]])
     """
 
     mean_: NDArray[Any]
@@ -54,13 +56,17 @@ class StandardScaler:
         return self
 
     @usual_floats
-    def transform(self, x: ArrayLike) -> NDArray[Any]:
+    def transform(self, x: ArrayLike, *, feature: int | None = None) -> NDArray[Any]:
         """(x - mean_) / scale_, shaped like `x`; float32 stays float32, all else is float64.
 
+        Args:
+            x: [N] or [..., F] of any numeric dtype.
+            feature: All numbers of x, then of any shape, are of this one feature: targets [N, T] of T steps, say.
+
         Raises:
-            ValueError: Called before `fit`, or on another number of features.
+            ValueError: Called before `fit`, on another number of features, or for a feature that there is not.
         """
-        array, mean, scale = self._aligned(x)
+        array, mean, scale = self._aligned(x, feature)
         scaled: NDArray[Any] = (array - mean) / scale
         return scaled
 
@@ -69,26 +75,38 @@ class StandardScaler:
         return self.fit(x).transform(x)
 
     @usual_floats
-    def inverse_transform(self, x: ArrayLike) -> NDArray[Any]:
+    def inverse_transform(self, x: ArrayLike, *, feature: int | None = None) -> NDArray[Any]:
         """`x` * scale_ + mean_: undoes `transform`, shape and dtype as there.
 
         For a difference of two scaled values multiply by `scale_` alone.
 
+        Args:
+            x, feature: As in `transform`; forecasts [N, T] of one feature need `feature`.
+
         Raises:
-            ValueError: Called before `fit`, or on another number of features.
+            ValueError: As `transform`.
         """
-        array, mean, scale = self._aligned(x)
+        array, mean, scale = self._aligned(x, feature)
         restored: NDArray[Any] = array * scale + mean
         return restored
 
-    def _aligned(self, x: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _aligned(self, x: ArrayLike, feature: int | None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         if not hasattr(self, "mean_"):
             raise ValueError("this StandardScaler is not fitted yet: call fit(x) first")
         array = as_float(x, "x")
+        mean, scale = self.mean_.astype(array.dtype), self.scale_.astype(array.dtype)
+        if feature is not None:
+            known = len(mean)
+            if isinstance(feature, bool) or not isinstance(feature, (int, np.integer)) or not 0 <= feature < known:
+                raise ValueError(f"feature must be a whole number from 0 to {known - 1}, got {feature!r}")
+            return array, mean[feature], scale[feature]
         features = 1 if array.ndim == 1 else array.shape[-1] if array.ndim else 0
-        if features != len(self.mean_):
-            raise ValueError(f"x must have {len(self.mean_)} features on its last axis, got shape {array.shape}")
-        return array, self.mean_.astype(array.dtype), self.scale_.astype(array.dtype)
+        if features != len(mean):
+            raise ValueError(
+                f"x must have {len(mean)} features on its last axis, or feature= must say which one x holds, "
+                f"got shape {array.shape}"
+            )
+        return array, mean, scale
 
     @staticmethod
     def _rows(array: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from latchwork.layers.attention import AdditiveAttention, Attention
 from latchwork.layers.base import Layer, Variable
+from latchwork.layers.batch_normalization import BatchNormalization
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.cell import Cell, GRUCell, LSTMCell, SimpleRNNCell
 from latchwork.layers.concatenate import Concatenate
@@ -27,7 +28,7 @@ from latchwork.layers.merge_functions import (
 )
 from latchwork.layers.merging import Add, Average, Maximum, Merge, Minimum, Multiply, Subtract
 from latchwork.layers.multi_head import MultiHeadAttention
-from latchwork.layers.normalization import BatchNormalization, LayerNormalization, Normalization
+from latchwork.layers.normalization import LayerNormalization, Normalization
 from latchwork.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.reshaping import Flatten, Permute, RepeatVector, Reshape

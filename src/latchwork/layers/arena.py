@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latchwork.fields import Shown
 
 if TYPE_CHECKING:
-    from latchwork.layers.base import Layer
+    from latchwork.layers.parameters import Parametric
 
 Initializer = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
@@ -60,13 +60,13 @@ class Arena:
     keep their values; new ones are initialised. Nothing is bound before every value exists.
     """
 
-    def __init__(self, layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+    def __init__(self, layers: Sequence[Parametric], dtype: np.dtype[Any]) -> None:
         owned = [(layer, variable) for layer in layers for variable in layer.variables]
         values = [v.value if v.bound else v.initial(v.shape, dtype) for _, v in owned]
         self.dtype = dtype
         self.params: NDArray[Any] = np.empty(sum(v.size for _, v in owned), dtype)
         self.grads = np.zeros_like(self.params)
-        self.spans: list[tuple[Layer, Variable, int, int]] = []
+        self.spans: list[tuple[Parametric, Variable, int, int]] = []
         self.moving = [v for _, v in owned if not v.trainable]  # a training forward may change them
         start = 0
         for (layer, variable), value in zip(owned, values, strict=True):
@@ -94,6 +94,6 @@ class Arena:
         """(start, stop, name) of every variable an optimizer may change, in order."""
         return tuple((start, stop, variable.name) for _, variable, start, stop in self.trainable_spans())
 
-    def trainable_spans(self) -> list[tuple[Layer, Variable, int, int]]:
+    def trainable_spans(self) -> list[tuple[Parametric, Variable, int, int]]:
         """Those of `spans` that an optimizer may change."""
         return [span for span in self.spans if span[0].trainable and span[1].trainable]

@@ -11,7 +11,7 @@ from latchwork import _core, initializers
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import Shape, as_flag, shape_text
 from latchwork.layers.attending import Attending, Given, Kept, Rows
-from latchwork.layers.base import drawn
+from latchwork.layers.parameters import drawn
 from latchwork.names import resolve
 
 SCORE_MODES = ("dot", "concat")

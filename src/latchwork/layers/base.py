@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from latchwork import initializers, random
 from latchwork.floats import usual_floats
-from latchwork.layers.arena import Arena, Initializer, Variable
+from latchwork.layers.arena import Arena, Variable
 from latchwork.layers.arguments import (
     Shape,
     as_array,
-    as_batch_shape,
     as_dtype,
     as_flag,
     as_input,
     as_shape,
     open_steps,
     refuse,
-    shape_text,
 )
-from latchwork.layers.explain import Explainable
+from latchwork.layers.parameters import Parametric
 from latchwork.layers.symbol import call_on_symbols, is_symbolic
 from latchwork.ragged import Ragged
 
@@ -45,7 +40,7 @@ class Passing(NamedTuple):
     first_step: int = 0  # and their steps, of a Ragged
 
 
-class Layer(Explainable):
+class Layer(Parametric):
     """Parameters and configuration; the data flow through `forward` and `backward` and leave nothing behind.
 
     Args:
@@ -94,14 +89,14 @@ class Layer(Explainable):
     by_step: bool = False
     passing: Passing = Passing()
     y_count: int = 1  # arrays a call returns before the states
+    keeps_records: ClassVar[bool] = False  # its call keeps what a budget for memory is about
     stateful: bool = False  # the last state of a row is the first of the same row in the next batch; see Sequential
 
     def __init_subclass__(cls) -> None:
         """Automatic names are the class's in snake case: SimpleRNN, simple_rnn; LSTMCell, lstm_cell."""
+        super().__init_subclass__()
         words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", cls.__name__)
         cls.auto_name = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-        if "build" in cls.__dict__:
-            cls.build = _declaring(cls.build)  # type: ignore[assignment, method-assign]
 
     def __init__(
         self,
@@ -142,95 +137,7 @@ class Layer(Explainable):
         layer._calls = 0
         return layer
 
-    # ---- building -----------------------------------------------------------------------------------------------
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The layer's own dtype, or that of its parameters, or float32."""
-        own = np.dtype(np.float32) if self.given_dtype is None else self.given_dtype
-        return own if self._arena is None else self._arena.dtype
-
-    @property
-    def built(self) -> bool:
-        """Whether the parameters exist."""
-        return self._arena is not None
-
-    def build(self, input_shape: Any) -> None:
-        """Create the parameters for batches of `input_shape`, (None, 32, 1) say. A second call changes nothing.
-
-        A layer of your own defines it to add its parameters: see `add_weight`.
-        """
-        if self._arena is None and not self._declares:
-            shape = self._sample_shapes(input_shape)
-            self.y_shape(shape)  # raises before anything is declared
-            self.declare(shape)
-            Arena([self], self.dtype)
-
-    def _sample_shapes(self, input_shape: Any) -> Any:
-        """The shape of a sample for batches of `input_shape`; the list of them for a layer of several inputs."""
-        if not self.many_inputs:
-            return as_batch_shape(input_shape, self.name)
-        if not isinstance(input_shape, list):
-            raise ValueError(f"{self.name}: input_shape must be a list of shapes, one an input, got {input_shape!r}")
-        return [as_batch_shape(each, self.name) for each in input_shape]
-
-    def declare(self, input_shape: Shape) -> None:
-        """Fix the variables for samples of `input_shape` and take their random streams; values come with the arena."""
-        if not self._declared:
-            self._declares = True
-            try:
-                self._declare(input_shape)
-            except BaseException:
-                self.variables = []
-                raise
-            finally:
-                self._declares = False
-            self._declared, self._x_shape = True, input_shape
-
-    def _declare(self, input_shape: Shape) -> None:
-        """Set `variables`; for layers that have any. Your own do it in `build`."""
-        several: Any = input_shape  # a list of shapes, for a layer of several inputs
-        self.build([(None, *each) for each in several] if self.many_inputs else (None, *input_shape))
-
-    def add_weight(
-        self,
-        shape: Any,
-        initializer: Any = "glorot_uniform",
-        name: str = "kernel",
-        *,
-        trainable: bool = True,
-    ) -> Variable:
-        """A parameter of your own layer or cell: to be called in its `build` or `create`.
-
-        Args:
-            shape: Of the array.
-            initializer: A name or an `lw.initializers` object.
-            name: Its key in the layer.
-            trainable: False for what no optimizer changes.
-
-        Returns:
-            The `Variable`: `value` and `gradient` are arrays of that shape once the layer is built.
-
-        Raises:
-            ValueError: The name is taken, a size is not known, or the layer is built already.
-        """
-        sizes = as_shape(shape, "add_weight: shape", self.name)
-        if None in sizes:
-            raise ValueError(f"{self.name}: add_weight: shape must be known throughout, got {shape!r}")
-        if any(variable.key == name for variable in self.variables):
-            raise ValueError(f"{self.name}: add_weight: name {name!r} is taken")
-        if self._declared:
-            raise ValueError(f"{self.name}: add_weight must be called in build or create, the layer is built already")
-        known = tuple(size or 0 for size in sizes)
-        variable = Variable(
-            name, known, drawn(initializers.get(initializer)), trainable=as_flag(trainable, "trainable", self.name)
-        )
-        self.variables.append(variable)
-        return variable
-
-    def y_shape(self, x_shape: Shape) -> Shape:
-        """The shape of one sample of y for samples of `x_shape`; raises ValueError where x does not fit."""
-        return x_shape
+    # ---- shapes -------------------------------------------------------------------------------------------------
 
     def y_shapes(self, x_shape: Any) -> list[Shape]:
         """The shapes of all arrays that a call on samples of `x_shape` returns, of one sample each."""
@@ -244,10 +151,6 @@ class Layer(Explainable):
     def step_flops(self, x_shape: Any) -> int:
         """Floating-point operations of its products with kernels, for one step of a sample of `x_shape`: 2 a weight."""
         return 2 * sum(variable.size for variable in self.variables if variable.key.endswith("kernel"))
-
-    def _bind(self, arena: Arena) -> None:
-        """Called when the variables have (new) places in `arena`."""
-        self._arena = arena
 
     def reset_states(self, mask: Any = None) -> None:
         """Zero what a stateful layer carries in its model, in the rows of `mask`; see `Sequential.reset_states`."""
@@ -263,15 +166,12 @@ class Layer(Explainable):
         """What the recurrent layers in it keep until backward from now on; see `lw.functional.lstm`."""
 
     def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
-        """The recurrent calls it makes of x [B, *x_shape] with sequences of `lengths`, in the order they run."""
-        return []
+        """The calls that keep records, of x [B, *x_shape] with sequences of `lengths`, in the order they run."""
+        return [[(leaf, lengths) for leaf in leaves if leaf.keeps_records] for leaves in self._levels()]
 
     def _call_bytes(self, lengths: NDArray[Any]) -> dict[str, tuple[int, int, int]]:
-        """Of a recurrent layer: see `_core.recurrent_bytes`."""
+        """Of a layer that keeps records: see `_core.recurrent_bytes`."""
         raise NotImplementedError
-
-    def touch(self) -> None:
-        """To be called before a variable's value is written: packed copies of the parameters are stale from then on."""
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -352,77 +252,11 @@ class Layer(Explainable):
             self.build((None, *self.any_steps(shape)))
         return batch
 
-    # ---- weights ------------------------------------------------------------------------------------------------
-
-    def count_params(self) -> int:
-        """The number of parameters, 0 before the layer is built."""
-        return sum(variable.size for variable in self.variables)
-
-    def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of the parameters in Keras' order, each in its variable's shape and dtype."""
-        return [variable.value.copy() for variable in self.variables]
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Write all parameters from `weights`, in the order and shapes of `get_weights`.
-
-        Raises:
-            ValueError: The layer is not built, or an array does not fit; nothing was written.
-        """
-        write_weights([self], weights)
-
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("layers are neither pickled nor copied: build a second one and use set_weights")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {self.count_params()} parameters>"
-
-
-def write_weights(layers: Sequence[Layer], weights: Sequence[ArrayLike]) -> None:
-    """Check that `weights` fit the variables of `layers` in order, then write them all."""
-    pairs = [(layer, variable) for layer in layers for variable in layer.variables]
-    if any(layer._arena is None for layer in layers):
-        raise ValueError("weights cannot be set yet: there are none before the first batch or an input_shape is known")
-    if not isinstance(weights, (list, tuple)) or len(weights) != len(pairs):
-        given = len(weights) if isinstance(weights, (list, tuple)) else type(weights).__name__
-        raise ValueError(f"weights must be a list of {len(pairs)} arrays, got {given}")
-    arrays = []
-    for (layer, variable), weight in zip(pairs, weights, strict=True):
-        array = as_array(weight, variable.name, layer.dtype)
-        if array.shape != variable.shape:
-            raise ValueError(f"{variable.name} must have shape {variable.shape}, got {array.shape}")
-        arrays.append(array)
-    for layer in layers:
-        layer.touch()
-    for (_, variable), array in zip(pairs, arrays, strict=True):
-        variable.value[...] = array
-
-
-def _declaring(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """A subclass's `build` says which parameters there are: called from outside, it creates them too."""
-
-    @wraps(build)
-    def built(self: Layer, input_shape: Any) -> None:
-        (build if self._declares else Layer.build)(self, input_shape)
-
-    return built
-
-
-def drawn(fill: initializers.Initializer) -> Initializer:
-    """The initializer with the random stream it is to draw from, taken now: the order of layers decides, not of use."""
-    seed, stream = random.seed(), random.next_stream()
-    return lambda shape, dtype: fill(shape, dtype, seed, stream)
-
-
-def fixed(value: NDArray[Any]) -> Initializer:
-    """An initializer that gives `value`."""
-    return lambda shape, dtype: value.astype(dtype)
-
-
-def last_size(layer: Layer, shape: Shape) -> int:
-    """The feature size of a sample shape; it must be known."""
-    if not shape or shape[-1] is None:
-        raise ValueError(f"{layer.name}: x must have a known feature size on its last axis, got {shape_text(shape)}")
-    return shape[-1]
 
 
 def gradient_like(layer: Layer, dy: Any, shape: Shape) -> NDArray[Any]:

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork import _core
 from latchwork.layers.arguments import Shape, as_array
-from latchwork.layers.base import Batch, Stage, fixed
+from latchwork.layers.base import Batch
 from latchwork.layers.dense import like, values_of
 from latchwork.layers.flow import Advancing, Retreating, side_by_side
+from latchwork.layers.parameters import fixed
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.rnn import RNN
 from latchwork.layers.sequence import SequenceLayer
@@ -128,10 +129,6 @@ class Bidirectional(SequenceLayer, Wrapper):
     @property
     def state_sizes(self) -> list[int]:
         return [*self.forward_layer.state_sizes, *self.backward_layer.state_sizes]
-
-    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
-        ways = (layer._stages(x_shape, lengths) for layer in (self.forward_layer, self.backward_layer))
-        return [ahead + back for ahead, back in zip_longest(*ways, fillvalue=[])]
 
     # ---- running ------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, shape_text
-from latchwork.layers.base import Layer, last_size
+from latchwork.layers.base import Layer
 from latchwork.layers.gru import GRU
 from latchwork.layers.lstm import LSTM
+from latchwork.layers.parameters import last_size
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.simple_rnn import SimpleRNN
 from latchwork.layers.symbol import is_symbolic

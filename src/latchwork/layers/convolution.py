@@ -8,8 +8,8 @@ from latchwork import _core
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import Shape, shape_text
-from latchwork.layers.base import drawn, last_size
 from latchwork.layers.dense import Product, values_of
+from latchwork.layers.parameters import drawn, last_size
 from latchwork.layers.windows import Placed, Sliding, refuse_channels_first, single
 
 

@@ -11,7 +11,8 @@ from latchwork import _core, functional, initializers
 from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
-from latchwork.layers.base import Batch, Layer, drawn, last_size
+from latchwork.layers.base import Batch, Layer
+from latchwork.layers.parameters import drawn, last_size
 from latchwork.names import resolve
 from latchwork.ragged import Ragged
 

@@ -12,8 +12,9 @@ from latchwork.data.series import as_count
 from latchwork.floats import usual_floats
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, as_input
-from latchwork.layers.base import Batch, Layer, drawn, fixed
+from latchwork.layers.base import Batch, Layer
 from latchwork.layers.dense import like, values_of
+from latchwork.layers.parameters import drawn, fixed
 from latchwork.ragged import Ragged
 
 

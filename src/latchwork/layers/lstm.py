@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from latchwork.layers.arena import Initializer
 from latchwork.layers.arguments import as_flag
-from latchwork.layers.base import drawn
 from latchwork.layers.dense import activation_name
+from latchwork.layers.parameters import drawn
 from latchwork.layers.recurrent import Recurrent
 
 

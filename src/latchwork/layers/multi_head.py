@@ -12,7 +12,8 @@ from latchwork.data.series import as_count
 from latchwork.layers.arena import Arena, Variable
 from latchwork.layers.arguments import Shape, as_flag, shape_text
 from latchwork.layers.attending import Attending, Given, Kept, Rows
-from latchwork.layers.base import Layer, drawn
+from latchwork.layers.base import Layer
+from latchwork.layers.parameters import drawn
 from latchwork.layers.symbol import is_symbolic
 
 PARTS = ("query", "key", "value", "attention_output")

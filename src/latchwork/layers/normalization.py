@@ -1,4 +1,4 @@
-"""LayerNormalization, BatchNormalization, Normalization: features brought to a mean and a deviation."""
+"""Features brought to a mean and a deviation: LayerNormalization by those of each step, Normalization by fixed ones."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from latchwork import _core, initializers
 from latchwork.floats import usual_floats
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, as_input, shape_text
-from latchwork.layers.base import Layer, drawn, gradient_like, last_size
+from latchwork.layers.base import Layer, gradient_like
 from latchwork.layers.dense import like, values_of
-from latchwork.layers.masking import as_mask
+from latchwork.layers.parameters import drawn, last_size
 
 Vector = NDArray[Any]
 
 
-def _as_number(value: Any, name: str, owner: str, most: float = np.inf) -> float:
+def as_number_in(value: Any, name: str, owner: str, most: float = np.inf) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most or value == np.inf:
         allowed = "at least 0" if most == np.inf else f"in [0, {most}]"
         raise ValueError(f"{owner}: {name} must be a number {allowed}, got {value!r}")
     return float(value)
 
 
-class _Normalizing(Layer):
-    """What the three share: the last axis, and vectors with a number for each of its features."""
+class Normalizing(Layer):
+    """What all normalizations share: the last axis, and vectors with a number for each of its features."""
 
     by_step = True
 
@@ -61,7 +61,7 @@ class _Normalizing(Layer):
                 variable.gradient += amount.astype(variable.gradient.dtype)
 
 
-class _Scaled(_Normalizing):
+class Scaled(Normalizing):
     """With gamma and beta behind it."""
 
     unbuilt: ClassVar[dict[str, Any]] = {
@@ -74,7 +74,7 @@ class _Scaled(_Normalizing):
 
     def _take_scale(self, epsilon: Any, center: Any, scale: Any, beta: Any, gamma: Any) -> None:
         owner = type(self).__name__
-        self.epsilon = _as_number(epsilon, "epsilon", owner)
+        self.epsilon = as_number_in(epsilon, "epsilon", owner)
         self.center = as_flag(center, "center", owner)
         self.scale = as_flag(scale, "scale", owner)
         self._beta_initializer, self._gamma_initializer = initializers.get(beta), initializers.get(gamma)
@@ -101,7 +101,7 @@ class _RowContext(NamedTuple):
     inverse: Vector
 
 
-class LayerNormalization(_Scaled):
+class LayerNormalization(Scaled):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, mean and variance over the features of each step.
 
     x [B, ..., F] or a `lw.Ragged` -> y of the same shape. Variables: `gamma` [F], `beta` [F]. A row's numbers do not
@@ -124,7 +124,7 @@ class LayerNormalization(_Scaled):
     [-1.224, 0.0, 1.224]
     """
 
-    unbuilt: ClassVar[dict[str, Any]] = {**_Scaled.unbuilt, "rms_scaling": False}
+    unbuilt: ClassVar[dict[str, Any]] = {**Scaled.unbuilt, "rms_scaling": False}
 
     def __init__(
         self,
@@ -154,117 +154,7 @@ class LayerNormalization(_Scaled):
         return like(dy, _core.normalize_rows_backward(grad, ctx.normalized, ctx.inverse, self._value("gamma")))
 
 
-class _BatchContext(NamedTuple):
-    normalized: NDArray[Any]
-    factor: Vector
-    rows: int  # behind mean and variance; 0: they were the moving ones
-    real: NDArray[np.bool_] | None
-
-
-class BatchNormalization(_Scaled):
-    """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, mean and variance over the batch (and the steps).
-
-    x [B, ..., F] or a `lw.Ragged` -> y of the same shape. In training mean and variance are those of the real steps of
-    this batch, and the moving ones follow: moving = moving * momentum + batch * (1 - momentum). In inference, and where
-    `trainable` is False, they are the moving ones, and a row does not depend on the others. Variables: `gamma`,
-    `beta`, and `moving_mean`, `moving_variance`, which no optimizer changes; [F] each. S. Ioffe, C. Szegedy, "Batch
-    normalization", 2015; arguments and defaults are Keras'.
-
-    Args:
-        axis: -1, the features.
-        momentum: Of the moving mean and variance, in [0, 1].
-        epsilon: Added to the variance, at least 0.
-        center: Whether there is a beta.
-        scale: Whether there is a gamma.
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Names or
-            `lw.initializers` objects.
-
-    Raises:
-        ValueError: An argument out of range, or one of Keras' that is not built.
-
-    >>> import numpy as np
-    >>> layer = BatchNormalization(momentum=0.5)
-    >>> layer(np.array([[1.0], [3.0]]), training=True).round(3).tolist()
-    [[-1.0], [1.0]]
-    >>> [w.tolist() for w in layer.get_weights()[2:]]
-    [[1.0], [1.0]]
-    """
-
-    unbuilt: ClassVar[dict[str, Any]] = {
-        **_Scaled.unbuilt,
-        "renorm": False,
-        "renorm_clipping": None,
-        "renorm_momentum": 0.99,
-        "synchronized": False,
-    }
-    takes_mask = True
-
-    def __init__(
-        self,
-        axis: int = -1,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones",
-        **common: Any,
-    ) -> None:
-        super().__init__(**common)
-        self._take_axis(axis)
-        self._take_scale(epsilon, center, scale, beta_initializer, gamma_initializer)
-        self.momentum = _as_number(momentum, "momentum", "BatchNormalization", 1)
-        self._moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self._moving_variance_initializer = initializers.get(moving_variance_initializer)
-
-    def _declare(self, input_shape: Shape) -> None:
-        super()._declare(input_shape)
-        shape = (last_size(self, input_shape),)
-        self._mean = Variable("moving_mean", shape, drawn(self._moving_mean_initializer), trainable=False)
-        self._variance = Variable("moving_variance", shape, drawn(self._moving_variance_initializer), trainable=False)
-        self.variables += [self._mean, self._variance]
-
-    def forward(self, x: Any, *, mask: Any = None, training: bool = True, step: int | None = None) -> tuple[Any, Any]:
-        x = self._fitting(x)
-        values, dtype = values_of(x), self.dtype
-        real = None if mask is None else as_mask(mask, x, self.name)
-        rows = values.reshape(-1, values.shape[-1])
-        rows = rows if real is None else rows[real.reshape(-1)]
-        count = len(rows) if training and self.trainable and not self.passing.still else 0
-        if count:
-            mean, deviation = _core.mean_std(rows)
-            variance = deviation * deviation
-            self._follow(mean, variance)
-        else:
-            mean, variance = self._mean.value, self._variance.value.astype(np.float64)
-        inverse, gamma = 1 / np.sqrt(variance + self.epsilon), self._value("gamma")
-        factor = (inverse if gamma is None else gamma * inverse).astype(dtype)
-        if not training:
-            return like(x, _core.affine_columns(values, mean.astype(dtype), factor, self._value("beta"))), None
-        normalized = _core.affine_columns(values, mean.astype(dtype), inverse.astype(dtype), None)
-        return like(x, self._scaled(normalized)), _BatchContext(normalized, factor, count, real)
-
-    def _follow(self, mean: Vector, variance: Vector) -> None:
-        """The moving mean and variance go on, in float64."""
-        for variable, value in ((self._mean, mean), (self._variance, variance)):
-            kept = variable.value.astype(np.float64) * self.momentum
-            variable.value[...] = kept + value * (1 - self.momentum)
-
-    def backward(self, ctx: Any, dy: Any, *, need_dx: bool = True) -> Any:
-        grad = gradient_like(self, dy, ctx.normalized.shape)
-        sums = _core.column_sums(grad, ctx.normalized)
-        self._add_sums(sums)
-        if not need_dx:
-            return None
-        if not ctx.rows:
-            return like(dy, _core.affine_columns(grad, None, ctx.factor, None))
-        means = (sums / ctx.rows).astype(self.dtype)
-        return like(dy, _core.batch_norm_backward(grad, ctx.normalized, ctx.factor, means[0], means[1], ctx.real))
-
-
-class Normalization(_Normalizing):
+class Normalization(Normalizing):
     """y = (x - mean) / max(sqrt(variance), 1e-7) by features: x [B, ..., F] or a `lw.Ragged` -> y of the same shape.
 
     `adapt(data)` takes mean and variance from data; without it, and without `mean` and `variance`, y = x. They are

@@ -12,10 +12,11 @@ from latchwork.data.series import as_count
 from latchwork.functional.arrays import even_rows
 from latchwork.layers.arena import Arena, Initializer, Variable
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
-from latchwork.layers.base import Layer, Stage, drawn, last_size
+from latchwork.layers.base import Layer
 from latchwork.layers.dense import activation_name, like, values_of
 from latchwork.layers.flow import Advancing, Retreating
 from latchwork.layers.masking import as_mask, silent_rows, zeroed
+from latchwork.layers.parameters import drawn, last_size
 from latchwork.layers.sequence import SequenceLayer
 from latchwork.ragged import Ragged
 
@@ -76,6 +77,7 @@ class Recurrent(SequenceLayer):
         "seed": None,
         "unroll": False,
     }
+    keeps_records = True
     cell: ClassVar[str]
     gates: ClassVar[int]
 
@@ -117,9 +119,6 @@ class Recurrent(SequenceLayer):
 
     def _remember(self, memory: str) -> None:
         self._options["memory"] = memory
-
-    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
-        return [[(self, lengths)]]
 
     def _call_bytes(self, lengths: NDArray[Any]) -> dict[str, tuple[int, int, int]]:
         features, _ = self.variables[0].shape

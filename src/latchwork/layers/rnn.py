@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.layers.arena import Arena
 from latchwork.layers.arguments import Shape, as_array, as_flag, shape_text
-from latchwork.layers.base import Stage
 from latchwork.layers.cell import Cell, States, states_like
 from latchwork.layers.dense import like, values_of
 from latchwork.layers.flow import Advancing, Retreating
@@ -44,6 +43,8 @@ class RNN(SequenceLayer, Wrapper):
     >>> layer(np.ones((2, 6, 3))).shape, layer.python_loop
     ((2, 6, 5), False)
     """
+
+    unbuilt: ClassVar[dict[str, Any]] = {**SequenceLayer.unbuilt, "unroll": False}
 
     def __init__(
         self,
@@ -100,9 +101,6 @@ class RNN(SequenceLayer, Wrapper):
     def _remember(self, memory: str) -> None:
         for layer in self._fused:
             layer._remember(memory)
-
-    def _stages(self, x_shape: Shape, lengths: NDArray[Any]) -> list[Stage]:
-        return [stage for layer in self._fused for stage in layer._stages(x_shape, lengths)]
 
     @property
     def python_loop(self) -> bool:

@@ -38,6 +38,7 @@ class Placed(NamedTuple):
     given: _core.GivenWindows
     x_shape: tuple[int, ...]
     offsets: NDArray[np.int64] | None  # of a Ragged
+    y_steps: int = 1  # windows of each sequence of an array
 
     @property
     def windows(self) -> int:
@@ -52,7 +53,7 @@ class Placed(NamedTuple):
         """A row for each window as sequences."""
         if self.offsets is not None:
             return Ragged(rows, self.offsets)
-        return rows.reshape(self.x_shape[0], -1 if self.x_shape[0] else 0, rows.shape[-1])
+        return rows.reshape(self.x_shape[0], self.y_steps, rows.shape[-1])
 
     def like_x(self, rows: NDArray[Any]) -> Batch:
         """A row for each step of x in the form of x."""
@@ -107,13 +108,13 @@ class Sliding(Layer):
         self.y_shape(x.shape[1:])
         outputs, before = _core.window_frame(self.padding, x.shape[1], size, stride, dilation)
         starts = np.arange(len(x) + 1, dtype=np.int64)
-        return Placed((starts * x.shape[1], starts * outputs, real, size, stride, dilation, before), x.shape, None)
+        given = (starts * x.shape[1], starts * outputs, real, size, stride, dilation, before)
+        return Placed(given, x.shape, None, outputs)
 
     def _gradient(self, placed: Placed, dy: Any, features: int) -> NDArray[Any]:
         """dy as a row for each window."""
-        batch = () if placed.offsets is not None else (placed.x_shape[0],)
-        shape = (*batch, placed.windows // batch[0] if batch and batch[0] else placed.windows, features)
-        return gradient_like(self, dy, shape).reshape(-1, features)
+        axes = (placed.windows,) if placed.offsets is not None else (placed.x_shape[0], placed.y_steps)
+        return gradient_like(self, dy, (*axes, features)).reshape(-1, features)
 
 
 def whole_sequences(x: Batch, mask: Any, owner: str) -> Placed:

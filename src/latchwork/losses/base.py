@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from latchwork import _core
-from latchwork.fields import Value
+from latchwork.fields import Refusing, Value
 from latchwork.floats import usual_floats
 from latchwork.losses.targets import targets_like, targets_of_shape, weights_for
 
@@ -82,11 +82,23 @@ class Loss(ABC):
         return total / count if count else 0.0
 
 
-class CoreLoss(Value, Loss):
+class CoreLoss(Refusing, Value, Loss):
     """A loss of the core's; `_core_name` is what `_function` calls it, `_options` what it takes."""
+
+    refused: ClassVar[dict[str, str]] = {
+        "reduction": "fit takes the mean over the elements, value_and_grad gives their sum and number",
+        "axis": "classes and features stand on the last axis",
+        "dtype": "a loss computes in the dtype of the outputs",
+        "ignore_class": "see lw.losses.Masked(loss, mask_value=...)",
+    }
 
     _core_name: ClassVar[str]
     _function: ClassVar[Any] = staticmethod(_core.loss)
+    _bounds: ClassVar[tuple[float, float] | None] = None  # of targets, by default none
+
+    def check_targets(self, y: NDArray[Any], output: Shape) -> None:
+        if self._bounds is not None:
+            require_range(y, *self._bounds, self.name)
 
     def _options(self) -> dict[str, Any]:
         return {}
@@ -121,14 +133,9 @@ class CoreLoss(Value, Loss):
 
 
 class FormulaLoss(CoreLoss):
-    """A loss that the core computes in float64 from a formula. `_bounds` are those of its targets, by default none."""
+    """A loss that the core computes in float64 from a formula."""
 
     _function = staticmethod(_core.formula_loss)
-    _bounds: ClassVar[tuple[float, float] | None] = None
-
-    def check_targets(self, y: NDArray[Any], output: Shape) -> None:
-        if self._bounds is not None:
-            require_range(y, *self._bounds, self.name)
 
     def _targets(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[Any]:
         targets = targets_of_shape(y_true, self.target_shape(y_pred.shape), y_pred)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latchwork.losses.base import CoreLoss, FormulaLoss, RowLoss, Shape, require_range
+from latchwork.losses.base import CoreLoss, FormulaLoss, RowLoss, Shape
 from latchwork.losses.targets import labels_for
 
 if TYPE_CHECKING:
@@ -18,7 +18,22 @@ def _check_smoothing(label_smoothing: float) -> None:
 
 
 @dataclass(eq=False, repr=False)
-class BinaryCrossentropy(CoreLoss):
+class _Smoothed(CoreLoss):
+    """Of probabilities or logits, with targets that are probabilities and may be smoothed."""
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    _bounds = (0, 1)
+
+    def __post_init__(self) -> None:
+        _check_smoothing(self.label_smoothing)
+
+    def _options(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+
+@dataclass(eq=False, repr=False)
+class BinaryCrossentropy(_Smoothed):
     """mean(-(t log p + (1 - t) log(1 - p))), every output a probability of its own.
 
     From probabilities, p is kept 1e-7 away from 0 and 1, and the gradient is 0 where that clips (as in Keras). From
@@ -37,23 +52,12 @@ class BinaryCrossentropy(CoreLoss):
         0.69314718056
     """
 
-    from_logits: bool = False
-    label_smoothing: float = 0.0
     name: str = "binary_crossentropy"
     _core_name = "binary_crossentropy"
 
-    def __post_init__(self) -> None:
-        _check_smoothing(self.label_smoothing)
-
-    def _options(self) -> dict[str, Any]:
-        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
-
-    def check_targets(self, y: NDArray[Any], output: Shape) -> None:
-        require_range(y, 0, 1, self.name)
-
 
 @dataclass(eq=False, repr=False)
-class CategoricalCrossentropy(RowLoss):
+class CategoricalCrossentropy(_Smoothed, RowLoss):
     """mean over rows of -sum(t log p), targets and outputs [..., classes].
 
     From probabilities, a row is divided by its sum, then kept 1e-7 away from 0 and 1 (as in Keras). From logits,
@@ -72,19 +76,8 @@ class CategoricalCrossentropy(RowLoss):
         0.69314718056
     """
 
-    from_logits: bool = False
-    label_smoothing: float = 0.0
     name: str = "categorical_crossentropy"
     _core_name = "categorical_crossentropy"
-
-    def __post_init__(self) -> None:
-        _check_smoothing(self.label_smoothing)
-
-    def _options(self) -> dict[str, Any]:
-        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
-
-    def check_targets(self, y: NDArray[Any], output: Shape) -> None:
-        require_range(y, 0, 1, self.name)
 
 
 @dataclass(eq=False, repr=False)
@@ -203,16 +196,37 @@ class KLDivergence(RowLoss, FormulaLoss):
     _bounds = (0, 1)
 
 
-def _check_focus(alpha: float, gamma: float, label_smoothing: float) -> None:
-    _check_smoothing(label_smoothing)
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must be in [0, 1], got {alpha}")
-    if not gamma >= 0:
-        raise ValueError(f"gamma must be 0 or more, got {gamma}")
+class _Focal(FormulaLoss):
+    """A cross-entropy that what is told well already adds little to."""
+
+    alpha: float
+    gamma: float
+    from_logits: bool
+    label_smoothing: float
+    _bounds = (0, 1)
+
+    def __post_init__(self) -> None:
+        _check_smoothing(self.label_smoothing)
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must be in [0, 1], got {self.alpha}")
+        if not self.gamma >= 0:
+            raise ValueError(f"gamma must be 0 or more, got {self.gamma}")
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+            "alpha": self._balance(),
+            "gamma": self.gamma,
+        }
+
+    def _balance(self) -> float:
+        """The core's alpha."""
+        return self.alpha
 
 
 @dataclass(eq=False, repr=False)
-class BinaryFocalCrossentropy(FormulaLoss):
+class BinaryFocalCrossentropy(_Focal):
     """`BinaryCrossentropy` times u^gamma, u the probability given to the other class: what is well told already counts
     little (T.-Y. Lin and others, "Focal Loss for Dense Object Detection", 2017). Name: "binary_focal_crossentropy".
 
@@ -239,22 +253,13 @@ class BinaryFocalCrossentropy(FormulaLoss):
     label_smoothing: float = 0.0
     name: str = "binary_focal_crossentropy"
     _core_name = "binary_focal"
-    _bounds = (0, 1)
 
-    def __post_init__(self) -> None:
-        _check_focus(self.alpha, self.gamma, self.label_smoothing)
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "from_logits": self.from_logits,
-            "label_smoothing": self.label_smoothing,
-            "alpha": self.alpha if self.apply_class_balancing else -1.0,
-            "gamma": self.gamma,
-        }
+    def _balance(self) -> float:
+        return self.alpha if self.apply_class_balancing else -1.0
 
 
 @dataclass(eq=False, repr=False)
-class CategoricalFocalCrossentropy(RowLoss, FormulaLoss):
+class CategoricalFocalCrossentropy(RowLoss, _Focal):
     """mean over rows of -sum(alpha t (1 - p)^gamma log p) (Lin and others, 2017), targets and outputs [..., classes].
     Name: "categorical_focal_crossentropy".
 
@@ -279,15 +284,3 @@ class CategoricalFocalCrossentropy(RowLoss, FormulaLoss):
     label_smoothing: float = 0.0
     name: str = "categorical_focal_crossentropy"
     _core_name = "categorical_focal"
-    _bounds = (0, 1)
-
-    def __post_init__(self) -> None:
-        _check_focus(self.alpha, self.gamma, self.label_smoothing)
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "from_logits": self.from_logits,
-            "label_smoothing": self.label_smoothing,
-            "alpha": self.alpha,
-            "gamma": self.gamma,
-        }

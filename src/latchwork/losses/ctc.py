@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latchwork import _core
-from latchwork.fields import Value
-from latchwork.losses.base import Loss, Shape
+from latchwork.fields import Refusing, Value
+from latchwork.losses.base import CoreLoss, Loss, Shape
 from latchwork.losses.targets import weights_for, whole_numbers
 from latchwork.ragged import Ragged
 
@@ -20,7 +20,7 @@ _IMPOSSIBLE = ("raise", "skip")
 
 
 @dataclass(eq=False, repr=False)
-class CTC(Value, Loss):
+class CTC(Refusing, Value, Loss):
     """mean over sequences of -log p(labels | y_pred): connectionist temporal classification (A. Graves and others,
     2006). Keras' name: "ctc".
 
@@ -45,6 +45,7 @@ class CTC(Value, Loss):
     blank: int = 0
     impossible: str = "raise"
     name: str = "ctc"
+    refused = CoreLoss.refused
     labels = True
     sequences = True
 

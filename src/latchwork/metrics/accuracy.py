@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latchwork import losses
-from latchwork.metrics.base import Metric, share
+from latchwork.metrics.base import Metric, check_whole, share
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -80,7 +82,30 @@ class SparseCategoricalAccuracy(Metric):
         return share(_classes(y_true, y_pred) == y_pred.argmax(-1), sample_weight)
 
 
-class TopKCategoricalAccuracy(Metric):
+@dataclass(eq=False, repr=False)
+class _TopK(Metric):
+    """The share of rows where fewer than k outputs are above that of the label."""
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        check_whole("k", self.k, 1)
+        self.reset()
+
+    @abstractmethod
+    def _labels(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
+        """The label of each row."""
+
+    def measure(
+        self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None
+    ) -> tuple[float, float]:
+        own = np.take_along_axis(y_pred, self._labels(y_true, y_pred)[..., None], -1)
+        better = np.count_nonzero(y_pred > own, axis=-1)
+        return share((better < self.k) & np.isfinite(own[..., 0]), sample_weight)
+
+
+@dataclass(eq=False, repr=False)
+class TopKCategoricalAccuracy(_TopK):
     """The share of rows where fewer than k outputs are above that of the largest target, as in Keras. Name:
     "top_k_categorical_accuracy".
 
@@ -98,18 +123,15 @@ class TopKCategoricalAccuracy(Metric):
         0.5
     """
 
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        self.k = _as_k(k)
-        super().__init__(name)
+    name: str = "top_k_categorical_accuracy"
 
-    def measure(
-        self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None
-    ) -> tuple[float, float]:
-        targets = losses.targets_like(y_true, y_pred)
-        return share(_among_best(targets.argmax(-1), y_pred, self.k), sample_weight)
+    def _labels(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
+        labels: NDArray[np.int64] = losses.targets_like(y_true, y_pred).argmax(-1)
+        return labels
 
 
-class SparseTopKCategoricalAccuracy(Metric):
+@dataclass(eq=False, repr=False)
+class SparseTopKCategoricalAccuracy(_TopK):
     """`TopKCategoricalAccuracy` (Keras') of class labels. Name: "sparse_top_k_categorical_accuracy".
 
     Args:
@@ -126,20 +148,10 @@ class SparseTopKCategoricalAccuracy(Metric):
         0.5
     """
 
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        self.k = _as_k(k)
-        super().__init__(name)
+    name: str = "sparse_top_k_categorical_accuracy"
 
-    def measure(
-        self, y_true: ArrayLike, y_pred: NDArray[Any], sample_weight: ArrayLike | None = None
-    ) -> tuple[float, float]:
-        return share(_among_best(_classes(y_true, y_pred), y_pred, self.k), sample_weight)
-
-
-def _as_k(k: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be a whole number from 1, got {k!r}")
-    return k
+    def _labels(self, y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
+        return _classes(y_true, y_pred)
 
 
 def _classes(y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
@@ -148,14 +160,6 @@ def _classes(y_true: ArrayLike, y_pred: NDArray[Any]) -> NDArray[np.int64]:
     if outside.size:
         raise ValueError(f"y must hold class labels in [0, {y_pred.shape[-1]}), got {outside[0]}")
     return labels
-
-
-def _among_best(labels: NDArray[np.int64], y_pred: NDArray[Any], k: int) -> NDArray[np.bool_]:
-    """Whether fewer than k outputs are above that of the label."""
-    own = np.take_along_axis(y_pred, labels[..., None], -1)
-    better = np.count_nonzero(y_pred > own, axis=-1)
-    found: NDArray[np.bool_] = (better < k) & np.isfinite(own[..., 0])
-    return found
 
 
 class AccuracyByShape(Metric):

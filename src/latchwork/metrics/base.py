@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from latchwork import losses
 from latchwork._core import sum as sum_of
+from latchwork.fields import Refusing
 from latchwork.floats import usual_floats
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class Metric(ABC):
+class Metric(Refusing, ABC):
     """Base: a mean over everything seen since `reset`. Subclass it and write `measure`.
 
     Args:
@@ -29,6 +30,14 @@ class Metric(ABC):
         >>> m.result()
         1.0
     """
+
+    refused: ClassVar[dict[str, str]] = {
+        "dtype": "sums are float64",
+        "axis": "classes and features stand on the last axis",
+        "ignore_class": "Perplexity has mask_token_id, losses have lw.losses.Masked",
+        "num_labels": "multi_label=True takes as many as there are",
+        "from_sorted_ids": "scores in any order are taken",
+    }
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -77,6 +86,12 @@ class Metric(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise unless value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
 
 
 def share(matches: NDArray[np.bool_], sample_weight: ArrayLike | None) -> tuple[float, float]:

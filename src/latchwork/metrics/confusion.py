@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from latchwork import losses
 from latchwork._core import sum as sum_of
 from latchwork.floats import usual_floats
-from latchwork.metrics.base import Metric
+from latchwork.metrics.base import Metric, check_whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,27 +53,25 @@ def positives(
     return np.add.accumulate(found[:, :0:-1], axis=1)[:, ::-1]
 
 
+@dataclass(eq=False, repr=False)
 class _AtThresholds(Metric):
-    def __init__(
-        self,
-        thresholds: float | Sequence[float] | None,
-        top_k: int | None,
-        class_id: int | None,
-        name: str,
-    ) -> None:
-        self.thresholds, self.top_k, self.class_id = thresholds, top_k, class_id
-        if thresholds is None:
-            levels = [0.5 if top_k is None else -np.inf]
+    thresholds: float | Sequence[float] | None = None
+    top_k: int | None = None
+    class_id: int | None = None
+
+    def __post_init__(self) -> None:
+        given = self.thresholds
+        if given is None:
+            levels = [0.5 if self.top_k is None else -np.inf]
         else:
-            levels = [float(level) for level in (thresholds if isinstance(thresholds, Sequence) else [thresholds])]
+            levels = [float(level) for level in (given if isinstance(given, Sequence) else [given])]
             if not levels or not all(0 <= level <= 1 for level in levels):
-                raise ValueError(f"thresholds must lie in [0, 1], got {thresholds!r}")
-        for given, what in ((top_k, "top_k"), (class_id, "class_id")):
-            least = 1 if what == "top_k" else 0
-            if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < least):
-                raise ValueError(f"{what} must be a whole number from {least}, got {given!r}")
+                raise ValueError(f"thresholds must lie in [0, 1], got {given!r}")
+        for what, least in (("top_k", 1), ("class_id", 0)):
+            if getattr(self, what) is not None:
+                check_whole(what, getattr(self, what), least)
         self._levels = np.array(levels)
-        super().__init__(name)
+        self.reset()
 
     @property
     def per_class(self) -> bool:
@@ -112,6 +111,7 @@ class _AtThresholds(Metric):
         return found if self.per_class else float(found[0])
 
 
+@dataclass(eq=False, repr=False)
 class Precision(_AtThresholds):
     """The share of true among positives, outputs above a threshold; 0 without any, as in Keras. Name: "precision".
 
@@ -132,14 +132,7 @@ class Precision(_AtThresholds):
         0.666666666667
     """
 
-    def __init__(
-        self,
-        thresholds: float | Sequence[float] | None = None,
-        top_k: int | None = None,
-        class_id: int | None = None,
-        name: str = "precision",
-    ) -> None:
-        super().__init__(thresholds, top_k, class_id, name)
+    name: str = "precision"
 
     @usual_floats
     def result(self) -> Any:
@@ -147,6 +140,7 @@ class Precision(_AtThresholds):
         return self._over(self._true + self._false)
 
 
+@dataclass(eq=False, repr=False)
 class Recall(_AtThresholds):
     """The share of true positives among what is positive; 0 without any, as in Keras. Name: "recall".
 
@@ -163,14 +157,7 @@ class Recall(_AtThresholds):
         0.666666666667
     """
 
-    def __init__(
-        self,
-        thresholds: float | Sequence[float] | None = None,
-        top_k: int | None = None,
-        class_id: int | None = None,
-        name: str = "recall",
-    ) -> None:
-        super().__init__(thresholds, top_k, class_id, name)
+    name: str = "recall"
 
     @usual_floats
     def result(self) -> Any:

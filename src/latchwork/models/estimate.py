@@ -12,6 +12,7 @@ from latchwork import _core
 from latchwork.fields import Value
 from latchwork.layers.arguments import Shape
 from latchwork.layers.base import Layer
+from latchwork.layers.batch_normalization import BatchNormalization
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.convolution import Conv1D
 from latchwork.layers.dense import Dense
@@ -19,7 +20,7 @@ from latchwork.layers.dropout import Dropout, GaussianNoise
 from latchwork.layers.embedding import Embedding
 from latchwork.layers.explanation import Explanation, bytes_text, count_text
 from latchwork.layers.masking import Masking
-from latchwork.layers.normalization import BatchNormalization, LayerNormalization
+from latchwork.layers.normalization import LayerNormalization
 from latchwork.layers.pooling import GlobalMaxPooling1D, MaxPooling1D
 from latchwork.layers.reshaping import Flatten, Reshape
 from latchwork.layers.wrapper import TimeDistributed

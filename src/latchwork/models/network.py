@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import as_dtype
-from latchwork.layers.base import Layer, write_weights
+from latchwork.layers.base import Layer
+from latchwork.layers.parameters import write_weights
 from latchwork.layers.symbol import is_symbolic
 from latchwork.models import saving
 from latchwork.models.rollout import RollOuts

@@ -16,7 +16,7 @@ from latchwork import _core, data, layers, losses, metrics, optimizers, schedule
 from latchwork.config import Registry, describe
 from latchwork.layers.arena import Variable
 from latchwork.layers.arguments import as_flag
-from latchwork.layers.base import write_weights
+from latchwork.layers.parameters import write_weights
 from latchwork.models.compiled import Compiled
 from latchwork.models.heads import Head
 

@@ -105,8 +105,16 @@ def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.
             raise ValueError(f"class_weight must hold a finite number for each class, got {number!r}: {weight!r}")
     if isinstance(y, Ragged) or loss.sequences or y.ndim > (1 if loss.labels else 2):
         raise ValueError("class_weight must be None for an output of sequences: give sample_weight")
-    classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else np.rint(y.reshape(len(y)))
-    return Several(y, np.array([class_weight.get(int(number), 1.0) for number in classes], dtype))
+    if y.ndim == 2 and y.shape[1] > 1:
+        classes = y.argmax(axis=1)
+        if (np.count_nonzero(y == y.max(axis=1, keepdims=True), axis=1) > 1).any():
+            raise ValueError("class_weight must be None for rows of y with several largest numbers: give sample_weight")
+    else:
+        classes = np.rint(y.reshape(len(y)))
+    weights = np.ones(len(y), dtype)  # of targets that are not there too
+    for number, weight in class_weight.items():
+        weights[classes == number] = weight
+    return Several(y, weights)
 
 
 @dataclass(eq=False, repr=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from latchwork import _core
-from latchwork.optimizers.base import Optimizer, check_number
+from latchwork.optimizers.base import Optimizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +36,8 @@ class Adam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
     amsgrad: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("beta_1", self.beta_1, most=1, most_excluded=True)
-        check_number("beta_2", self.beta_2, most=1, most_excluded=True)
-        check_number("epsilon", self.epsilon)
+    _below_one = ("beta_1", "beta_2")
+    _not_negative = ("epsilon",)
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -108,12 +104,8 @@ class Nadam(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("beta_1", self.beta_1, most=1, most_excluded=True)
-        check_number("beta_2", self.beta_2, most=1, most_excluded=True)
-        check_number("epsilon", self.epsilon)
+    _below_one = ("beta_1", "beta_2")
+    _not_negative = ("epsilon",)
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -142,11 +134,7 @@ class Lion(Optimizer):
 
     beta_1: float = 0.9
     beta_2: float = 0.99
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("beta_1", self.beta_1, most=1)
-        check_number("beta_2", self.beta_2, most=1)
+    _up_to_one = ("beta_1", "beta_2")
 
     @property
     def moments(self) -> tuple[str, ...]:

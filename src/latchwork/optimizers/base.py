@@ -6,28 +6,17 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from latchwork import _core
-from latchwork.fields import Shown
+from latchwork.fields import Refusing, Shown
+from latchwork.optimizers.arguments import check_average, check_clipping, check_number, merged
 from latchwork.schedules import Schedule
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
-
-
-def check_number(name: str, value: Any, most: float = 1e300, most_excluded: bool = False) -> float:
-    """float(value), checked to be in [0, most], or [0, most)."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not 0 <= number <= most or (most_excluded and number == most):
-        bound = "0 or more" if most == 1e300 else f"in [0, {most:g}{')' if most_excluded else ']'}"
-        raise ValueError(f"{name} must be {bound}, got {number}")
-    return number
 
 
 class Steerable(ABC):
@@ -39,7 +28,7 @@ class Steerable(ABC):
 
 
 @dataclass(eq=False, repr=False)
-class Optimizer(Shown, ABC):
+class Optimizer(Refusing, Shown, ABC):
     """Base of all: learning rate, weight decay, clipping, the average of the weights, step counter.
 
     Args:
@@ -87,28 +76,27 @@ class Optimizer(Shown, ABC):
     _variables: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
     _spans: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
 
+    refused: ClassVar[dict[str, str]] = {
+        "gradient_accumulation_steps": "see fit(accumulate=...)",
+        "loss_scale_factor": "float32 and float64 need no scaling",
+    }
+    # The numbers of a class beyond those of all: those in [0, 1], in [0, 1), and of 0 or more.
+    _up_to_one: ClassVar[tuple[str, ...]] = ()
+    _below_one: ClassVar[tuple[str, ...]] = ()
+    _not_negative: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self) -> None:
-        clips = {key: getattr(self, key) for key in ("clipnorm", "clipvalue", "global_clipnorm")}
-        if sum(value is not None for value in clips.values()) > 1:
-            given = ", ".join(f"{key}={value}" for key, value in clips.items())
-            raise ValueError(f"at most one of clipnorm, clipvalue and global_clipnorm may be given, got {given}")
-        for key, value in clips.items():
-            if value is not None and check_number(key, value) == 0:
-                raise ValueError(f"{key} must be above 0, got {value}")
+        check_clipping(clipnorm=self.clipnorm, clipvalue=self.clipvalue, global_clipnorm=self.global_clipnorm)
         if self.weight_decay is not None:
             check_number("weight_decay", self.weight_decay)
-        self._check_average()
+        check_average(self.use_ema, self.ema_momentum, self.ema_overwrite_frequency)
         self.name = self.name or type(self).__name__.lower()
-
-    def _check_average(self) -> None:
-        if not isinstance(self.use_ema, bool):
-            raise ValueError(f"use_ema must be True or False, got {self.use_ema!r}")
-        check_number("ema_momentum", self.ema_momentum, most=1)
-        every = self.ema_overwrite_frequency
-        if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-            raise ValueError(f"ema_overwrite_frequency must be None or a number of steps, 1 or more, got {every!r}")
-        if not self.use_ema and (every is not None or self.ema_momentum != 0.99):
-            raise ValueError("ema_momentum and ema_overwrite_frequency need use_ema=True")
+        for key in self._up_to_one:
+            check_number(key, getattr(self, key), most=1)
+        for key in self._below_one:
+            check_number(key, getattr(self, key), most=1, most_excluded=True)
+        for key in self._not_negative:
+            check_number(key, getattr(self, key))
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key == "learning_rate":
@@ -226,7 +214,7 @@ class Optimizer(Shown, ABC):
                 raise ValueError("params and grads must be contiguous and writeable")
         if (ranges, params.size) != self._planned:  # once per model: 5 us a step for the same answer
             self._variables = [(0, params.size)] if ranges is None else [(start, stop) for start, stop, _ in ranges]
-            self._spans = _merged(self._variables, params.size)
+            self._spans = merged(self._variables, params.size)
             self._planned = (ranges if ranges is None or isinstance(ranges, tuple) else list(ranges), params.size)
         if self._layout != (params.size, params.dtype):
             self.build(params.size, params.dtype)
@@ -303,16 +291,3 @@ class Optimizer(Shown, ABC):
     @abstractmethod
     def _step(self, params: NDArray[Any], grads: NDArray[Any], slots: list[NDArray[Any]]) -> None:
         """Step number `iterations` + 1 over one contiguous range; slots are those of `moments`."""
-
-
-def _merged(variables: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
-    """Neighbours joined: fewer, longer passes."""
-    spans: list[tuple[int, int]] = []
-    for start, stop in variables:
-        if not (spans[-1][1] if spans else 0) <= start <= stop <= n:
-            raise ValueError(f"ranges must be ascending and within [0, {n}], got {variables}")
-        if spans and spans[-1][1] == start:
-            spans[-1] = (spans[-1][0], stop)
-        else:
-            spans.append((start, stop))
-    return spans

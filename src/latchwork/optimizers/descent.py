@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latchwork import _core
-from latchwork.optimizers.base import Optimizer, check_number
+from latchwork.optimizers.base import Optimizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +34,7 @@ class SGD(Optimizer):
     learning_rate: Any = 0.01
     momentum: float = 0.0
     nesterov: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("momentum", self.momentum, most=1)
+    _up_to_one = ("momentum",)
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -79,12 +76,8 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     epsilon: float = 1e-7
     centered: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rho", self.rho, most=1)
-        check_number("momentum", self.momentum, most=1)
-        check_number("epsilon", self.epsilon)
+    _up_to_one = ("rho", "momentum")
+    _not_negative = ("epsilon",)
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -129,11 +122,7 @@ class Adagrad(Optimizer):
 
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("initial_accumulator_value", self.initial_accumulator_value)
-        check_number("epsilon", self.epsilon)
+    _not_negative = ("initial_accumulator_value", "epsilon")
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -167,11 +156,8 @@ class Adadelta(Optimizer):
 
     rho: float = 0.95
     epsilon: float = 1e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rho", self.rho, most=1)
-        check_number("epsilon", self.epsilon)
+    _up_to_one = ("rho",)
+    _not_negative = ("epsilon",)
 
     @property
     def moments(self) -> tuple[str, ...]:

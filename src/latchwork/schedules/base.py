@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from latchwork.fields import Value
 
@@ -38,3 +38,18 @@ class Schedule(Value, ABC):
     @abstractmethod
     def __call__(self, step: int) -> float:
         """The rate of the step taken after `step` others, 0 or more."""
+
+
+class Declared(Schedule):
+    """A schedule whose fields say what they hold: numbers, at least 0 where nothing else is said, and flags."""
+
+    _above_zero: ClassVar[tuple[str, ...]] = ()
+    _least: ClassVar[tuple[tuple[str, float], ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name, field in self.__dataclass_fields__.items():
+            if field.type == "bool":
+                check_flag(self, name, getattr(self, name))
+            elif field.type in ("int", "float"):
+                least = dict(self._least).get(name, 0.0)
+                check_number(self, name, getattr(self, name), least=least, excluded=name in self._above_zero)

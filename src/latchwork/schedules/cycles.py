@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from latchwork import _core
 from latchwork.names import resolve
-from latchwork.schedules.base import Schedule, check_number
+from latchwork.schedules.base import Declared, Schedule, check_number
 
 
 @dataclass(eq=False, repr=False)
-class CosineDecay(Schedule):
+class CosineDecay(Declared):
     """Half a cosine from the initial rate down to `alpha` times it (I. Loshchilov, F. Hutter, 2017).
 
     With `warmup_target` the rate first rises in a line from the initial one to the target within `warmup_steps`, and
@@ -37,12 +37,10 @@ class CosineDecay(Schedule):
     alpha: float = 0.0
     warmup_target: float | None = None
     warmup_steps: float = 0
+    _above_zero = ("decay_steps",)
 
     def __post_init__(self) -> None:
-        check_number(self, "initial_learning_rate", self.initial_learning_rate)
-        check_number(self, "decay_steps", self.decay_steps, excluded=True)
-        check_number(self, "alpha", self.alpha)
-        check_number(self, "warmup_steps", self.warmup_steps)
+        super().__post_init__()
         if self.warmup_target is not None:
             check_number(self, "warmup_target", self.warmup_target)
         elif self.warmup_steps:
@@ -59,7 +57,7 @@ class CosineDecay(Schedule):
 
 
 @dataclass(eq=False, repr=False)
-class CosineDecayRestarts(Schedule):
+class CosineDecayRestarts(Declared):
     """Half cosines one after another: each lasts `t_mul` times the one before, and begins at `m_mul` times its rate.
 
     Args:
@@ -82,13 +80,8 @@ class CosineDecayRestarts(Schedule):
     t_mul: float = 2.0
     m_mul: float = 1.0
     alpha: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_number(self, "initial_learning_rate", self.initial_learning_rate)
-        check_number(self, "first_decay_steps", self.first_decay_steps, excluded=True)
-        check_number(self, "t_mul", self.t_mul, least=1.0)
-        check_number(self, "m_mul", self.m_mul)
-        check_number(self, "alpha", self.alpha)
+    _above_zero = ("first_decay_steps",)
+    _least = (("t_mul", 1.0),)
 
     def __call__(self, step: int) -> float:
         passed, restarts = step / self.first_decay_steps, 0
@@ -105,7 +98,7 @@ class CosineDecayRestarts(Schedule):
 
 
 @dataclass(eq=False, repr=False)
-class OneCycle(Schedule):
+class OneCycle(Declared):
     """Up to `max_learning_rate` and down again, once (L. Smith, N. Topin, 2018; PyTorch's OneCycleLR, two phases).
 
     Begins at max / div_factor, is at max after pct_start of the steps, ends at max / div_factor / final_div_factor with
@@ -132,12 +125,11 @@ class OneCycle(Schedule):
     anneal_strategy: str = "cos"
     div_factor: float = 25.0
     final_div_factor: float = 10000.0
+    _above_zero = ("pct_start", "div_factor", "final_div_factor")
+    _least = (("total_steps", 2),)
 
     def __post_init__(self) -> None:
-        check_number(self, "max_learning_rate", self.max_learning_rate)
-        check_number(self, "total_steps", self.total_steps, least=2)
-        for name in ("pct_start", "div_factor", "final_div_factor"):
-            check_number(self, name, getattr(self, name), excluded=True)
+        super().__post_init__()
         resolve("anneal_strategy", self.anneal_strategy, ("cos", "linear"))
         if not 0 < self._top < self.total_steps - 1:
             raise ValueError(
@@ -163,7 +155,7 @@ class OneCycle(Schedule):
 
 
 @dataclass(eq=False, repr=False)
-class LinearWarmup(Schedule):
+class LinearWarmup(Declared):
     """From `start` in a line to the first rate of another schedule within `warmup_steps`; then that one, from its 0.
 
     Args:
@@ -185,10 +177,9 @@ class LinearWarmup(Schedule):
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number(self, "warmup_steps", self.warmup_steps)
+        super().__post_init__()
         if not isinstance(self.learning_rate, Schedule):
             check_number(self, "learning_rate", self.learning_rate)
-        check_number(self, "start", self.start)
 
     def _after(self, step: int) -> float:
         return self.learning_rate(step) if isinstance(self.learning_rate, Schedule) else self.learning_rate

@@ -7,11 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from latchwork import _core
-from latchwork.schedules.base import Schedule, check_flag, check_number
+from latchwork.schedules.base import Declared, Schedule, check_number
 
 
 @dataclass(eq=False, repr=False)
-class ExponentialDecay(Schedule):
+class _ByTime(Declared):
+    """Falls with what has passed, in units of `decay_steps`; whole ones with `staircase`."""
+
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool = False
+    _above_zero = ("decay_steps",)
+
+    def _passed(self, step: int) -> float:
+        passed = step / self.decay_steps
+        return math.floor(passed) if self.staircase else passed
+
+
+@dataclass(eq=False, repr=False)
+class ExponentialDecay(_ByTime):
     """initial_learning_rate * decay_rate^(step / decay_steps); with `staircase` the exponent is rounded down.
 
     Args:
@@ -27,26 +42,12 @@ class ExponentialDecay(Schedule):
     0.025
     """
 
-    initial_learning_rate: float
-    decay_steps: float
-    decay_rate: float
-    staircase: bool = False
-
-    def __post_init__(self) -> None:
-        check_number(self, "initial_learning_rate", self.initial_learning_rate)
-        check_number(self, "decay_steps", self.decay_steps, excluded=True)
-        check_number(self, "decay_rate", self.decay_rate)
-        check_flag(self, "staircase", self.staircase)
-
     def __call__(self, step: int) -> float:
-        passed = step / self.decay_steps
-        return self.initial_learning_rate * _core.power(
-            self.decay_rate, math.floor(passed) if self.staircase else passed
-        )
+        return self.initial_learning_rate * _core.power(self.decay_rate, self._passed(step))
 
 
 @dataclass(eq=False, repr=False)
-class StepDecay(Schedule):
+class StepDecay(Declared):
     """initial_learning_rate * factor^floor(step / drop_every): a drop every so many steps.
 
     Args:
@@ -64,11 +65,7 @@ class StepDecay(Schedule):
     initial_learning_rate: float
     drop_every: float
     factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_number(self, "initial_learning_rate", self.initial_learning_rate)
-        check_number(self, "drop_every", self.drop_every, excluded=True)
-        check_number(self, "factor", self.factor)
+    _above_zero = ("drop_every",)
 
     def __call__(self, step: int) -> float:
         return self.initial_learning_rate * _core.power(self.factor, math.floor(step / self.drop_every))
@@ -115,7 +112,7 @@ class PiecewiseConstantDecay(Schedule):
 
 
 @dataclass(eq=False, repr=False)
-class PolynomialDecay(Schedule):
+class PolynomialDecay(Declared):
     """(initial - end) * (1 - step / decay_steps)^power + end; then end, or with `cycle` again over twice as many steps.
 
     Args:
@@ -137,13 +134,7 @@ class PolynomialDecay(Schedule):
     end_learning_rate: float = 0.0001
     power: float = 1.0
     cycle: bool = False
-
-    def __post_init__(self) -> None:
-        check_number(self, "initial_learning_rate", self.initial_learning_rate)
-        check_number(self, "decay_steps", self.decay_steps, excluded=True)
-        check_number(self, "end_learning_rate", self.end_learning_rate)
-        check_number(self, "power", self.power)
-        check_flag(self, "cycle", self.cycle)
+    _above_zero = ("decay_steps",)
 
     def __call__(self, step: int) -> float:
         whole = self.decay_steps * (max(math.ceil(step / self.decay_steps), 1) if self.cycle else 1)
@@ -153,7 +144,7 @@ class PolynomialDecay(Schedule):
 
 
 @dataclass(eq=False, repr=False)
-class InverseTimeDecay(Schedule):
+class InverseTimeDecay(_ByTime):
     """initial_learning_rate / (1 + decay_rate * step / decay_steps); with `staircase` the fraction is rounded down.
 
     Args:
@@ -168,17 +159,5 @@ class InverseTimeDecay(Schedule):
     0.5
     """
 
-    initial_learning_rate: float
-    decay_steps: float
-    decay_rate: float
-    staircase: bool = False
-
-    def __post_init__(self) -> None:
-        check_number(self, "initial_learning_rate", self.initial_learning_rate)
-        check_number(self, "decay_steps", self.decay_steps, excluded=True)
-        check_number(self, "decay_rate", self.decay_rate)
-        check_flag(self, "staircase", self.staircase)
-
     def __call__(self, step: int) -> float:
-        passed = step / self.decay_steps
-        return self.initial_learning_rate / (1 + self.decay_rate * (math.floor(passed) if self.staircase else passed))
+        return self.initial_learning_rate / (1 + self.decay_rate * self._passed(step))
