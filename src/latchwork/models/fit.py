@@ -148,7 +148,8 @@ class Fit:
         try:
             found = step()
         except NonFiniteError as error:
-            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step)
+            first = 0 if self.chunks is None or chunk is None else chunk * self.chunks.steps
+            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step, first)
             of = "" if self.batches.count is None else f" of {self.batches.count}"
             place = "" if chunk is None else f", chunk {chunk + 1}"
             where = f"epoch {epoch + 1}, batch {batch + 1}{of}{place}: {error}{began}"
