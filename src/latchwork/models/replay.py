@@ -224,7 +224,7 @@ class _FusedStep(Cell):
         return y, [*new], (core, x, states)
 
     def backward(self, ctx: Any, dy: Any, dstates: Any) -> Any:  # type: ignore[override]
-        [found] = functional.backward([functional.BackwardCall(ctx[0], dy, dstates, out=self.sums)])
+        [found] = functional.backward([functional.BackwardCall(ctx[0], dy, dstates, out=[*self.sums, None][:3])])
         assert isinstance(found.x, np.ndarray)
         return found.x[:, 0], [*found.state]
 
