@@ -362,6 +362,130 @@ def test_sigterm_takes_a_checkpoint_first(tmp_path, after):
     assert result(train(tmp_path / "run", LambdaCallback(), save_freq="epoch")) == wanted
 
 
+class At(Callback):
+    """Sends a signal from a hook of epoch 1, or what evaluates or predicts there, and notes the hooks behind it."""
+
+    def __init__(self, where, number, path=None):
+        super().__init__()
+        self.where, self.number, self.path, self.epoch, self.sent = where, number, path, 0, False
+
+    def note(self, hook):
+        if self.sent and self.path:
+            with self.path.open("a") as file:
+                file.write(hook + "\n")
+        if not self.sent and (hook, self.epoch) == (self.where, 1):
+            self.sent = True
+            os.kill(os.getpid(), self.number)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.note("epoch begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.where == "evaluate in a hook" and epoch == 1 and not self.sent:
+            inner = At("test batch end", self.number)
+            inner.epoch = 1
+            self.sent = True
+            self.model.evaluate(X, Y, 4, 0, callbacks=inner)
+        self.note("epoch end")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.note("train batch begin")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.note("train batch end")
+
+    def on_test_begin(self, logs=None):
+        self.note("test begin")
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self.note("test batch begin")
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.note("test batch end")
+
+    def on_test_end(self, logs=None):
+        self.note("test end")
+
+
+PLACES = {  # and the hooks that still run
+    "epoch begin": ["train batch begin", "train batch end"],
+    "train batch begin": ["train batch end"],
+    "train batch end": [],
+    "test begin": ["test batch begin", "test batch end"],
+    "test batch begin": ["test batch end"],
+    "test batch end": [],
+    "test end": ["epoch end"],
+    "epoch end": [],
+    "evaluate in a hook": ["epoch end"],
+}
+
+
+def validated(stream):
+    """Six rows, two at a time, as arrays or batch by batch."""
+    if stream:
+        return {"validation_data": [(X[i : i + 2], Y[i : i + 2]) for i in range(0, 6, 2)]}
+    return {"validation_data": (X[:6], Y[:6]), "validation_batch_size": 2}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("where", list(PLACES))
+def test_sigterm_anywhere(tmp_path, where, stream):
+    """The run ends by the signal, soon and with a checkpoint; one that goes on has the bits of one that was whole.
+
+    Weights are their averages while it validates, and layers carry states through it: neither is in the checkpoint.
+    """
+
+    def run(folder, at):
+        model = model_of(lw.optimizers.Adam(0.01, use_ema=True), stateful=True)
+        swap = lw.callbacks.SwapEMAWeights()
+        return train(folder, swap, at, model=model, save_freq="epoch", shuffle=False, **validated(stream))
+
+    wanted = result(run(tmp_path / "whole", At(where, 0)))
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            run(tmp_path / "run", At(where, signal.SIGTERM, tmp_path / "behind"))
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+    behind = (tmp_path / "behind").read_text().split("\n")[:-1] if (tmp_path / "behind").exists() else []
+    assert behind == PLACES[where]
+    newest = checkpoints.read(str(tmp_path / "run" / files(tmp_path / "run")[-1]))
+    assert newest.plain["iterations"] == {"epoch begin": 4, "train batch begin": 4, "train batch end": 4}.get(where, 6)
+    assert result(run(tmp_path / "run", At(where, 0))) == wanted
+
+
+def test_sigterm_from_outside_while_it_validates(tmp_path):
+    """A validation of many minutes ends within the seconds that are left before SIGKILL."""
+    ready, says = os.pipe()
+    many = [(np.repeat(X, 300, 0), np.repeat(Y, 300, 0))] * 10_000
+
+    def tell(batch, logs=None):
+        if batch == 3:
+            os.write(says, b"v")
+
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            train(tmp_path, LambdaCallback(on_test_batch_end=tell), save_freq="epoch", validation_data=many)
+        finally:
+            os._exit(1)
+    os.close(says)
+    assert os.read(ready, 1) == b"v"
+    began = time.monotonic()
+    os.kill(child, signal.SIGTERM)
+    status = os.waitpid(child, 0)[1]
+    os.close(ready)
+    assert os.WIFSIGNALED(status)
+    assert time.monotonic() - began < 5
+    assert checkpoints.read(str(tmp_path / files(tmp_path)[-1])).plain["iterations"] == 3
+
+
 def test_sigterm_with_a_handler_of_your_own(tmp_path):
     def leave(number, frame):
         raise SystemExit
@@ -429,6 +553,24 @@ def test_ctrl_c_leaves_a_model_and_a_history():
     assert model.history.history == twin.history.history
     assert np.isfinite(model.predict(X)).all()
     assert model.fit(X, Y, 4, 1, 0) is model.history
+
+
+@pytest.mark.parametrize("where", list(PLACES))
+def test_ctrl_c_anywhere(where):
+    """Weights are those of the steps that were made, History has the epochs that ended, and training goes on."""
+    model, twin = model_of(), model_of()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, 4, 9, 0, At(where, signal.SIGINT), **validated(stream=False))
+    steps = {"epoch begin": 3, "train batch begin": 3, "train batch end": 4}.get(where, 6)
+    assert model.optimizer.iterations == steps
+    assert model.history.epoch == [0]  # hooks at the end of an epoch run before History's
+    twin.fit(X, Y, 4, 1, 0, **validated(stream=False))
+    assert model.history.history == twin.history.history
+    if steps > 3:
+        twin.fit(X, Y, 4, 1, 0, steps_per_epoch=steps - 3)
+    np.testing.assert_array_equal(model.predict(X), twin.predict(X))
+    assert model.fit(X, Y, 4, 1, 0) is model.history
+    assert model.history.epoch == [0]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ class BackupAndRestore(Callback):
     Weights, the optimizer's state, History, the order of samples, and what callbacks and metrics hold are then the same
     bits as without the interruption, also in the midst of an epoch. `fit` itself takes the checkpoints, after the hooks
     of all callbacks, and begins with the newest one in `backup_dir`. SIGTERM, where `fit` runs in the main thread,
-    takes one after the running batch (or the validation), then does what it did before; Ctrl-C takes none.
+    takes one after the running batch, or of validation its state before it, then does what it did before; a hook is let
+    end first. Ctrl-C takes none.
 
     What comes back of a callback or metric are the attributes that its constructor has no argument for, as far as they
     are numbers, texts, arrays, or lists, tuples and dicts of these. Data that make their own batches are begun

@@ -15,7 +15,7 @@ from latchwork.ragged import Ragged
 Rows = NDArray[np.int64]
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One step in the order read."""
 
     rows: Rows  # that are not finished
@@ -25,7 +25,7 @@ class _Step(NamedTuple):
 
 
 class _Context(NamedTuple):
-    steps: list[tuple[_Step, Any]]
+    steps: list[tuple[Step, Any]]
     x: Any
 
 
@@ -48,7 +48,7 @@ class Loop:
         held = np.zeros((len(x), self.cell.output_size), rows.dtype)  # the last output of each row
         outputs = np.zeros((len(rows), self.cell.output_size), rows.dtype)
         contexts = []
-        for step in _steps(x, mask, self.backwards, self.align):
+        for step in steps_of(x, mask, self.backwards, self.align):
             ctx = None
             if len(step.real):
                 y, new, ctx = self.cell.forward(rows[step.read], [state[step.real] for state in states], training)
@@ -94,7 +94,8 @@ class Loop:
             raise ValueError(f"{cell.name}: states must have the sizes {cell.state_sizes} (state_size), got {found}")
 
 
-def _steps(x: Any, mask: Any, backwards: bool, align: bool) -> Iterator[_Step]:
+def steps_of(x: Any, mask: Any, backwards: bool, align: bool) -> Iterator[Step]:
+    """The steps of a batch in the order they run; mask: bool [B, T], or like the rows of a Ragged."""
     if isinstance(x, Ragged):
         first, lengths = x.offsets[:-1], x.lengths
     else:
@@ -105,4 +106,4 @@ def _steps(x: Any, mask: Any, backwards: bool, align: bool) -> Iterator[_Step]:
         rows = np.flatnonzero(lengths > t)
         read = first[rows] + (lengths[rows] - 1 - t if backwards else t)
         chosen = slice(None) if real is None else real[read]
-        yield _Step(rows, read if align else first[rows] + t, rows[chosen], read[chosen])
+        yield Step(rows, read if align else first[rows] + t, rows[chosen], read[chosen])

@@ -148,7 +148,8 @@ class Fit:
         try:
             found = step()
         except NonFiniteError as error:
-            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step)
+            first = 0 if self.chunks is None or chunk is None else chunk * self.chunks.steps
+            began = "" if self.on_nonfinite == "skip" else where_it_began(self.model.layers, self.arena, step, first)
             of = "" if self.batches.count is None else f" of {self.batches.count}"
             place = "" if chunk is None else f", chunk {chunk + 1}"
             where = f"epoch {epoch + 1}, batch {batch + 1}{of}{place}: {error}{began}"
@@ -165,6 +166,19 @@ class Fit:
 
     def _validate(self, held_out: Validation) -> dict[str, Any]:
         # The training figures are in hand by now, so the same metric objects can serve.
+        self.keeper.validates()
+        progress = _Unseen(self.keeper)
         if isinstance(held_out.data, Stream):
-            return self.model._evaluate_stream(held_out.data, self.figures, self.hooks, Progress(0, 1))
-        return self.model._evaluate(*held_out.data, self.figures, self.hooks, Progress(0, 1))
+            return self.model._evaluate_stream(held_out.data, self.figures, self.hooks, progress)
+        return self.model._evaluate(*held_out.data, self.figures, self.hooks, progress)
+
+
+class _Unseen(Progress):
+    """That of a validation, which is not drawn: between batches SIGTERM may end the run."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        super().__init__(0, None)
+        self._keeper = keeper
+
+    def step(self, done: int, figures: Any) -> None:
+        self._keeper.validated_batch()

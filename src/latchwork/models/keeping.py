@@ -41,6 +41,7 @@ class Keeper:
         self._before: Any = None  # the handler of SIGTERM that was there
         self._process = os.getpid()
         self._ending = False
+        self._before_validation: State | None = None
 
     # ---- going on -----------------------------------------------------------------------------------------------
 
@@ -78,6 +79,21 @@ class Keeper:
         if self._backup.is_due(epoch_ended) or self._ending:
             self._backup.checkpoints.save(capture(self._fit))
         if self._ending:
+            self._end()
+
+    def validates(self) -> None:
+        """To be called before each validation: with what changes in it, a run begins it anew."""
+        if self.keeps:
+            state = capture(self._fit)  # copied: SwapEMAWeights, for one, puts other weights in their place
+            self._before_validation = State(state.plain, {name: a.copy() for name, a in state.arrays.items()})
+            self.validated_batch()
+
+    def validated_batch(self) -> None:
+        """To be called after each batch of a validation."""
+        if self._ending:
+            assert self._backup is not None
+            assert self._before_validation is not None
+            self._backup.checkpoints.save(self._before_validation)
             self._end()
 
     # ---- SIGTERM ------------------------------------------------------------------------------------------------

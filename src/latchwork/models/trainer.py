@@ -174,8 +174,9 @@ class Trainer(Feeding):
             ValueError: An argument has the wrong shape, dtype or value, no loss was compiled, or `memory` is too little
                 (then it says how much would do).
             FloatingPointError: See on_nonfinite; it names the epoch, the batch, and, from a second run of the step, the
-                layer whose output or gradient was the first that is not finite; of LSTM, GRU and SimpleRNN also the
-                sample, the time step (both counted from 0) and the gate.
+                layer (in a wrapper with its path: 'bidirectional/forward_lstm') whose output or gradient was the first
+                that is not finite, with the sample and time step, both counted from 0; of LSTM, GRU and SimpleRNN also
+                the gate. Of a gradient that is the first step on the way back.
             KeyboardInterrupt: Ctrl-C: the model is whole, with the weights of the last step that was made, and
                 `model.history` holds the epochs that ended.
         """

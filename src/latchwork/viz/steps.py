@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from latchwork import _core, functional
 from latchwork.layers import Bidirectional
 from latchwork.models.batches import Rows, rows_between
-from latchwork.models.diagnosis import GATES
+from latchwork.models.replay import GATES
 from latchwork.ragged import Ragged
 from latchwork.viz.running import Watched, at_rest, layer_of, one_call, watching
 
