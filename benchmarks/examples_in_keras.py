@@ -168,7 +168,7 @@ def events() -> Task:
         "rare_events", "F1, mean of four events",
         lambda: build(lw.losses.BinaryFocalCrossentropy(**focal)),
         lambda: in_keras(build)(keras.losses.BinaryFocalCrossentropy(**focal)),
-        [x], [y], 40, 32, score,
+        [x], [y], 80, 32, score,
     )  # fmt: skip
 
 

@@ -78,5 +78,6 @@ def main(epochs=10, count=8000, units=64, plot=None):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plot", metavar="FILE", help='draw what the decoder looks at; needs pip install "latchwork[viz]"')
-    main(plot=parser.parse_args().plot)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    parser.add_argument("--plot", metavar="FILE", help="draw what the decoder looks at (pip install latchwork[viz])")
+    main(**vars(parser.parse_args()))

@@ -6,9 +6,8 @@ letters: what the network remembers goes on through the whole stream, gradients 
 back-propagation through time).
 """
 
+import argparse
 from pathlib import Path
-
-import numpy as np
 
 import latchwork as lw
 from latchwork.layers import LSTM, Dense, Embedding, Input
@@ -64,4 +63,6 @@ def main(epochs=20, letters=None, units=128):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

@@ -54,7 +54,7 @@ def build(units=100, dtype="float32"):
 def build_tuned(
     x, units=100, normalize=True, average=True, noise=0.6, dropout=0.25, rate=0.006, decay=0.01, ema=True, epochs=60
 ):
-    """A model for the recordings x, and its epochs: every choice that was tried, by default as it was chosen."""
+    """A model to be trained on the recordings x for so many epochs. All that was tried, by default the best of it."""
     layers = [Input((None, CHANNELS)), Normalization(), GaussianNoise(noise)]
     if normalize:  # each channel to mean 0 and variance 1
         layers[1].adapt(x)
@@ -65,7 +65,7 @@ def build_tuned(
     rate = lw.schedules.CosineDecay(rate, epochs * -(-len(x) // BATCH))
     adam = lw.optimizers.Adam(rate, weight_decay=decay or None, use_ema=ema)
     model.compile(loss="sparse_categorical_crossentropy", optimizer=adam, metrics=["accuracy"])
-    return model, epochs
+    return model
 
 
 def main(epochs=60, seed=0, folder=None, tuned=False):
@@ -75,7 +75,7 @@ def main(epochs=60, seed=0, folder=None, tuned=False):
     x_test, y_test = read(folder / "JapaneseVowels_TEST.ts")
     print(f"{len(x)} sequences to learn from, of {x.lengths.min()} to {x.lengths.max()} steps; {len(x_test)} to test")
 
-    model, epochs = build_tuned(x) if tuned else (build(), epochs)
+    model = build_tuned(x, epochs=epochs) if tuned else build()
     model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=2)
     _, accuracy = model.evaluate(x_test, y_test)
     print(f"test accuracy: {accuracy:.3f}")
@@ -85,6 +85,6 @@ def main(epochs=60, seed=0, folder=None, tuned=False):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tuned", action="store_true", help="the recipe found by cross-validation")
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    main(seed=given.seed, tuned=given.tuned)
+    main(**vars(parser.parse_args()))

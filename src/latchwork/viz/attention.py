@@ -33,7 +33,12 @@ class Looks:
     weights: NDArray[Any]
 
     def plot(
-        self, queries: Sequence[Any] | None = None, values: Sequence[Any] | None = None, *, head: int = 0, ax: Any = None
+        self,
+        queries: Sequence[Any] | None = None,
+        values: Sequence[Any] | None = None,
+        *,
+        head: int = 0,
+        ax: Any = None,
     ) -> Any:
         """A heat map, a row a query.
 
@@ -97,7 +102,9 @@ def attention(model: Any, x: Any, layer: Any = None, sample: int = 0) -> Looks:
         forward = found.forward
 
         def watched(x: Any, **given: Any) -> Any:
-            y, context = forward(x, **(given | {"training": True}))  # whose context has the weights; at rest all the same
+            y, context = forward(
+                x, **(given | {"training": True})
+            )  # whose context has the weights; at rest all the same
             seen.append(context)
             return y, context
 
