@@ -5,7 +5,7 @@
 Choices are taken one after the other: each is tried with all its values, the others as they stand, and the value with
 the least cross-entropy on the folds left out is kept. Accuracy is shown but decides nothing: so near to 1 it moves by
 single recordings. A fold is three recordings of each speaker that follow each other, since neighbours may be alike.
-The test part is not read. With `test` the plain recipe and the chosen one meet it, once, by ten seeds.
+The test part is not read. With `test` the plain recipe and the chosen one meet it, by ten seeds each.
 """
 
 from __future__ import annotations

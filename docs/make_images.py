@@ -121,7 +121,7 @@ def attention(path):
     import dates
 
     with redirect_stdout(StringIO()):
-        dates.main(epochs=6, plot=path)
+        dates.main(plot=path)
 
 
 def main():
