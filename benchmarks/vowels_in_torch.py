@@ -23,7 +23,7 @@ import latchwork as lw
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import vowels
 
-BATCH = 27
+BATCH = vowels.BATCH
 Batch = tuple[lw.Ragged, np.ndarray]
 
 

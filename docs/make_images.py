@@ -1,9 +1,12 @@
-"""Draws the images of seeing.md from the series that come with the package, and prints the figures it quotes.
+"""Draws the images of seeing.md from the series that come with the package, one from examples/dates.py, and prints the
+figures it quotes.
 
 python docs/make_images.py [folder]     some seconds; docs/images by default. Needs pip install "latchwork[viz]".
 """
 
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import matplotlib
@@ -112,6 +115,15 @@ def co2(save):
     save("calibration", found.plot())
 
 
+def attention(path):
+    """What the decoder of examples/dates.py looks at."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    import dates
+
+    with redirect_stdout(StringIO()):
+        dates.main(plot=path)
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     folder.mkdir(exist_ok=True)
@@ -122,6 +134,7 @@ def main():
 
     sunspots(save)
     co2(save)
+    attention(folder / "attention.png")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The effect is known, so that the result can be judged: an overdriven amplifier, 
 of one pole. At 48 kHz real time leaves 20.8 us a sample.
 """
 
+import argparse
 from time import perf_counter
 
 import numpy as np
@@ -93,4 +94,6 @@ def report(how, samples, seconds):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

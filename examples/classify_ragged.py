@@ -1,5 +1,7 @@
 """Classify sequences of different lengths without padding: which way does a noisy wave turn?"""
 
+import argparse
+
 import numpy as np
 
 import latchwork as lw
@@ -34,4 +36,6 @@ def main(epochs=15):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

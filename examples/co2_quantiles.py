@@ -1,5 +1,7 @@
 """How sure is the forecast? Weekly CO2 with quantiles: nine futures out of ten should lie below the 90 % line."""
 
+import argparse
+
 import numpy as np
 
 import latchwork as lw
@@ -72,4 +74,6 @@ def main(epochs=60):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

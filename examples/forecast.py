@@ -1,5 +1,7 @@
 """Forecast a series of your own in thirty lines: weekly CO2, half a year ahead, with its missing weeks filled."""
 
+import argparse
+
 import latchwork as lw
 from latchwork.callbacks import EarlyStopping
 from latchwork.data import StandardScaler, fill_missing, split_by_time, windows
@@ -35,4 +37,6 @@ def main(epochs=100):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

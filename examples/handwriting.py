@@ -4,6 +4,8 @@ Digits are drawn as strokes of random size, slant and speed. The network sees ho
 are the digits alone. CTC (A. Graves and others, 2006) finds the places of the digits by itself.
 """
 
+import argparse
+
 import numpy as np
 
 import latchwork as lw
@@ -94,4 +96,6 @@ def main(epochs=12, count=2000):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

@@ -3,6 +3,8 @@
 The network learns to add up the inputs it was told to (the adding problem, Hochreiter and Schmidhuber 1997).
 """
 
+import argparse
+
 import numpy as np
 
 import latchwork as lw
@@ -48,4 +50,6 @@ def main(steps=1500):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

@@ -4,6 +4,8 @@ The pumps are made up. A sound one hums at the shaft's speed, an unbalanced one 
 at three times; the speed stands in the data sheet. Wear is heard as loudness, but a larger pump is louder anyway.
 """
 
+import argparse
+
 import numpy as np
 
 import latchwork as lw
@@ -64,4 +66,6 @@ def main(epochs=40, count=3000):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    main(**vars(parser.parse_args()))

@@ -5,6 +5,8 @@ A network that never says "yes" is right in 90 of 100 cases, so accuracy tells n
 threshold.
 """
 
+import argparse
+
 import numpy as np
 
 import latchwork as lw
@@ -65,7 +67,7 @@ def report(name, model, x, y):
     return f1.result()
 
 
-def main(epochs=40, count=4000):
+def main(epochs=80, count=4000, seed=0):
     rng = np.random.default_rng(0)
     x, y = recordings(count, rng)
     x_test, y_test = recordings(2000, rng)
@@ -81,7 +83,7 @@ def main(epochs=40, count=4000):
     }
     scores = {}
     for name, (loss, weight) in ways.items():
-        lw.set_seed(0)
+        lw.set_seed(seed)
         model = build(loss)
         model.fit(x, y, epochs=epochs, sample_weight=weight, verbose=2)
         scores[name] = report(name, model, x_test, y_test)
@@ -89,4 +91,7 @@ def main(epochs=40, count=4000):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help="of the network; the recordings stay the same")
+    main(**vars(parser.parse_args()))

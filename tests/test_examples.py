@@ -1,11 +1,15 @@
 """The programs in examples/ run, in small, and do what they say."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+import latchwork as lw
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 
@@ -21,6 +25,17 @@ def example(name):
 def test_every_example_is_tested():
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {p.stem for p in FOLDER.glob("*.py")} <= tested
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
+def test_help(name, tmp_path):
+    """From any folder, at once, and in the program's own words."""
+    command = [sys.executable, str(FOLDER / f"{name}.py"), "--help"]
+    env = os.environ | {"PYTHONPATH": str(Path(lw.__file__).resolve().parents[1])}
+    said = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert example(name).__doc__.strip().splitlines()[0] in said
+    assert "--steps" in said if name == "own_loop" else "--epochs" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_forecast(capsys):
@@ -62,6 +77,7 @@ def test_vowels(tmp_path, capsys):
         made_up_vowels(tmp_path / f"JapaneseVowels_{part}.ts", rng)
     assert example("vowels").main(epochs=6, folder=tmp_path) > 0.9  # a guess: 0.11
     assert "90 sequences to learn from, of 7 to 29 steps" in capsys.readouterr().out
+    assert example("vowels").main(epochs=6, folder=tmp_path, tuned=True) > 0.9
 
 
 @pytest.mark.skipif(importlib.util.find_spec("aeon") is None, reason="the data come with aeon")
@@ -71,6 +87,14 @@ def test_vowels_as_they_were_recorded(capsys):
     assert x.values.shape == (4274, 12)
     assert np.bincount(y).tolist() == [30] * 9
     assert vowels.main(epochs=8) > 0.9
+    assert vowels.main(epochs=8, tuned=True) > 0.95
+
+
+def test_vowels_without_their_data(monkeypatch):
+    vowels = example("vowels")
+    monkeypatch.setattr(vowels, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="the data come with aeon: pip install --no-deps aeon"):
+        vowels.main()
 
 
 def test_co2_quantiles(capsys):
@@ -106,7 +130,16 @@ def test_handwriting(capsys):
     assert len(rates) == 10
 
 
-def test_dates(capsys):
+def test_dates(tmp_path, capsys):
+    pytest.importorskip("matplotlib").use("Agg")
     dates = example("dates")
-    assert dates.main(epochs=8, count=4000) > 0.5
+    assert dates.main(epochs=5, count=4000, plot=tmp_path / "looks.png") > 0.5
     assert "right in every letter" in capsys.readouterr().out
+    assert (tmp_path / "looks.png").stat().st_size > 5000
+
+
+def test_dates_fit_in():
+    """No letter of the longest is cut off; padding is told from letters."""
+    texts, letters, _ = example("dates").dates(3000, np.random.default_rng(1))
+    assert ((letters > 0).sum(axis=1) == [len(text) for text in texts]).all()
+    assert max(map(len, texts)) == letters.shape[1] == len("Wednesday, 23 September 1998")

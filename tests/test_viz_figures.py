@@ -61,6 +61,9 @@ SINGLE = {
     "attribution over time": (
         lambda m: lw.viz.integrated_gradients(m, lw.Ragged.from_list(list(X)), target=0).plot, ["baseline", "add up"]
     ),
+    "attention": (
+        lambda m: lw.viz.Looks("heads", np.eye(3)[None]).plot, ["query", "value", "weight", "heads: each row"]
+    ),
     "fan": (lambda m: lw.viz.fan([[1.0, 2, 3], [0, 2, 5]], LEVELS).plot, ["steps ahead", "80% of the time", "horizon"]),
     "calibration": (
         lambda m: lw.viz.calibration([1.0, 2.0], [[1, 2, 3], [1, 2, 3]], LEVELS).plot,
@@ -108,6 +111,22 @@ def test_gates(model):
     assert high == -low > 0
     with pytest.raises(ValueError, match="unknown gate or state 'q'"):
         found.plot(["q"])
+
+
+def test_attention():
+    weights = np.random.default_rng(2).uniform(size=(2, 3, 4))
+    found = lw.viz.Looks("heads", weights)
+    figure = found.plot("ab", "xyz", head=1)
+    assert (np.asarray(figure.axes[0].images[0].get_array()) == weights[1, :2, :3]).all()
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["x", "y", "z"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a", "b"]
+    for call, message in (
+        (lambda: found.plot("abcd"), "queries must be at most 3, got 4"),
+        (lambda: found.plot(values="vwxyz"), "values must be at most 4, got 5"),
+        (lambda: found.plot(head=2), r"head must be a whole number within \[0, 2\), got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_gates_of_masked_steps_are_blank():
@@ -265,4 +284,4 @@ def test_the_page_has_its_images_and_the_figures_it_quotes(tmp_path):
 def test_the_code_of_the_page_runs():
     program = "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / "seeing.md").read_text("utf-8"), re.S))
     exec(compile(program, "seeing.md", "exec"), {})
-    assert len(pyplot.get_fignums()) == program.count(".plot(") == 9
+    assert len(pyplot.get_fignums()) == program.count(".plot(") == 10

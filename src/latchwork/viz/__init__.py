@@ -5,6 +5,7 @@ returned and never shown: `plot().savefig("gates.png")`. Nothing here changes a 
 it predicts: without dropout, stateful layers from zero.
 """
 
+from latchwork.viz.attention import Looks, attention
 from latchwork.viz.attribution import Attribution, integrated_gradients
 from latchwork.viz.confusion import ConfusionMatrix, confusion_matrix
 from latchwork.viz.forecasts import Calibration, Fan, calibration, fan
@@ -20,7 +21,9 @@ __all__ = [
     "Gates",
     "GradientNorms",
     "HalfLife",
+    "Looks",
     "Saturation",
+    "attention",
     "calibration",
     "confusion_matrix",
     "fan",
