@@ -7,8 +7,20 @@ import pytest
 
 import latchwork as lw
 from latchwork import _core
-from latchwork.layers import LSTM, Add, Concatenate, Dense, Dot, Input, Masking
+from latchwork.layers import (
+    LSTM,
+    Add,
+    AdditiveAttention,
+    Attention,
+    Concatenate,
+    Dense,
+    Dot,
+    Input,
+    Masking,
+    MultiHeadAttention,
+)
 from latchwork.models import Model, load_model
+from latchwork.models.saving import LAYERS
 from model_graphs import GRAPHS, graph_example, graph_in_cpp
 from model_stacks import STEPS, in_cpp, same
 from problems import using
@@ -49,8 +61,9 @@ def test_more_samples_than_one_pass_takes(path):
 
 
 @pytest.mark.parametrize("isa", lw.cpu.supported())
-def test_every_isa_and_number_of_threads(isa, path):
-    model, x = graph_example("stacks_and_ways")
+@pytest.mark.parametrize("name", ["stacks_and_ways", "attention"])
+def test_every_isa_and_number_of_threads(name, isa, path):
+    model, x = graph_example(name)
     y = whole(model, x)
     model.save(path)
     for threads in (1, 2):
@@ -105,6 +118,35 @@ def test_ragged_sequences_that_cannot(merged, path):
         in_cpp(path, ragged)
 
 
+@pytest.mark.parametrize("layer", [Attention(True), AdditiveAttention(), MultiHeadAttention(2, 3)])
+def test_ragged_sequences_look_back(layer, path):
+    x = Input((None, 2))
+    steps = Masking()(x)
+    made = Dense(2)(steps)
+    model = Model(x, layer([made, steps]))
+    ragged = lw.Ragged.from_list([each[:length] for each, length in zip(STEPS, [6, 0, 3, 1, 5], strict=False)])
+    y = model.predict(ragged)
+    model.save(path)
+    assert same([in_cpp(path, ragged)], [y.values])
+
+
+def test_scores_of_ragged_sequences_are_refused(path):
+    x = Input((None, 2))
+    model = Model(x, Attention(return_attention_scores=True)([x, x])[0])
+    model.save(path)
+    with pytest.raises(ValueError, match="x must be an array, got a ragged one"):
+        in_cpp(path, lw.Ragged.from_list(list(STEPS[:3])))
+
+
+def test_cpp_knows_every_layer_that_a_file_may_name(path, tmp_path):
+    model_of().save(path)
+    changed_class = changed(path, tmp_path, "model", put("layers", 0, "class", "Nothing"))
+    with pytest.raises(ValueError, match="class must be one of ") as found:
+        _core.Model(os.fsencode(changed_class))
+    known = str(found.value).split("one of ")[1].split(", got")[0]
+    assert set(known.split(", ")) == set(LAYERS.classes)
+
+
 # ---- a row ----------------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +192,28 @@ def test_arguments(path):
     model.save(path)
     with pytest.raises(ValueError, match="G has 2 outputs: y must be all of them"):
         _core.Model(os.fsencode(path)).predict(x[0])
+
+
+ATTENTION = {
+    "one": ("multi_head_attention", lambda node: node["x"].pop(), r"x must be query \[T, F\], value"),
+    "other features": ("multi_head_attention", lambda node: node["x"].reverse(), r"query/kernel.* \[3, 2, 3\], got"),
+    "another key": ("attention", lambda node: node["x"].append(1), r"attention: key: x must be \[B, T, 2\], got"),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_that_does_not_fit(name, path, tmp_path):
+    a, b = Input((4, 2)), Input((5, 3))
+    model = Model([a, b], [MultiHeadAttention(2, 3)(a, b), Attention()([a, Dense(2)(b)])])
+    model.save(path)
+    layer, change, message = ATTENTION[name]
+
+    def damage(fields):
+        number = next(i for i, each in enumerate(fields["layers"]) if each["name"] == layer)
+        change(next(node for node in fields["nodes"] if node["layer"] == number))
+
+    with pytest.raises(ValueError, match=message):
+        _core.Model(os.fsencode(changed(path, tmp_path, "model", damage)))
 
 
 def test_steps_that_fit_no_longer(path):

@@ -130,12 +130,7 @@ class DropoutLayer : public GraphLayer<T> {
       origin.fields.number("stddev", 0, std::numeric_limits<double>::max());
     else
       origin.fields.number("rate", 0, 1);
-    const Json& seed = origin.fields.any("seed");
-    const auto* const whole = std::get_if<std::int64_t>(&seed.value);
-    const bool other =
-        std::holds_alternative<std::uint64_t>(seed.value) || std::holds_alternative<std::nullptr_t>(seed.value);
-    if (!other && !(whole && *whole >= 0))
-      origin.fields.fail("seed", "null or a whole number from 0 to 2^64 - 1", seed);
+    origin.fields.seed("seed");
   }
   Shape y_shape(const Shape& x) const override {
     if (sequences_ && x.size() != 2) misfit(this->name(), "[B, T, F]", x);
