@@ -8,21 +8,39 @@ import pytest
 import latchwork as lw
 from latchwork import _core
 from latchwork.layers import (
+    GRU,
     LSTM,
+    Activation,
     Add,
     AdditiveAttention,
     Attention,
+    Average,
+    BatchNormalization,
+    Bidirectional,
     Concatenate,
+    Conv1D,
     Dense,
     Dot,
+    Dropout,
+    Embedding,
+    GlobalAveragePooling1D,
     Input,
+    LayerNormalization,
     Masking,
+    Maximum,
+    MaxPooling1D,
+    Minimum,
     MultiHeadAttention,
+    Multiply,
+    RepeatVector,
+    SimpleRNN,
+    Subtract,
+    TimeDistributed,
 )
 from latchwork.models import Model, load_model
 from latchwork.models.saving import LAYERS
-from model_graphs import GRAPHS, graph_example, graph_in_cpp
-from model_stacks import STEPS, in_cpp, same
+from model_graphs import GRAPHS, TABLE, graph_example, graph_in_cpp
+from model_stacks import STEPS, TOKENS, in_cpp, same
 from problems import using
 from test_graph_files import DAMAGED, changed, model_of, put
 
@@ -160,11 +178,110 @@ def test_a_graph_that_is_a_row_steps_and_goes_on():
     assert same([forecast[:, 0].copy()], [y[:3]])
 
 
-@pytest.mark.parametrize("name", [name for name in GRAPHS if name != "row"])
-def test_other_graphs_have_no_sessions(name):
-    model, _ = graph_example(name)
-    with pytest.raises(ValueError, match=r"G: a session runs a row of layers|has \d inputs"):
-        model.session(1)
+# ---- sessions --------------------------------------------------------------------------------------------------------
+
+
+def stepping(dtype="float32"):
+    """Whatever steps: shared layers, masks that meet, every merge, a table beside the series, tokens, two outputs."""
+    series, words, table = Input((None, 2), name="series"), Input((None,), name="words"), Input((3,), name="table")
+    steps = Masking()(series)
+    text = Embedding(9, 2, mask_zero=True)(words)
+    shared, cell = Dense(2, "tanh"), LSTM(2, return_sequences=True, name="cell")
+    u, v = shared(steps), cell(text)
+    merged = [kind()([u, v, steps]) for kind in (Add, Multiply, Average, Maximum, Minimum)]
+    wide = Concatenate()([*merged, Subtract()([v, shared(Dropout(0.3)(text))]), steps])
+    again = GRU(4, return_sequences=True)(LayerNormalization()(wide))
+    rows = Concatenate(axis=2)([again, cell(TimeDistributed(Dense(2))(again)), u])
+    end = SimpleRNN(3)(BatchNormalization()(rows))
+    last = Dense(2, "softmax")(Concatenate(axis=1)([end, table, Dot(1)([end, Activation("relu")(table)])]))
+    return Model([series, words, table], [last, rows, end], name="G", dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", lw.cpu.supported())
+def test_steps_of_a_graph_are_its_predict(isa, dtype):
+    with using(isa=isa):
+        model = stepping(dtype)
+        x = [STEPS.astype(dtype), TOKENS.astype(dtype), TABLE.astype(dtype)]
+        session = model.session(len(STEPS))
+        for t in range(STEPS.shape[1]):
+            now = [x[0][:, t], x[1][:, t], x[2]]
+            y = session.step(now if t % 2 else dict(zip(model.input_names, now, strict=True)), copy=True)
+            last, rows, end = model.predict([x[0][:, : t + 1], x[1][:, : t + 1], x[2]], batch_size=256)
+            assert same(y, [last, rows[:, -1].copy(), end])
+        assert list(session.state) == ["cell/h", "cell/c", "gru/h", "cell_1/h", "cell_1/c", "simple_rnn/h"]
+
+
+def test_a_session_of_a_graph_takes_back_what_it_carried():
+    model = stepping()
+    session = model.session(2)
+    x = [STEPS[:2, 0], TOKENS[:2, 0], TABLE[:2]]
+    session.step(x)
+    kept = session.state
+    first = session.step(x, copy=True)
+    session.state = kept
+    assert same(session.step(x), first)
+    session.reset()
+    assert not any(values.any() for values in session.state.values())
+    before = session.state
+    with pytest.raises(ValueError, match="whole numbers within the Embedding's table"):
+        session.step([x[0], x[1] + 9, x[2]])
+    assert same(list(session.state.values()), list(before.values()))
+
+
+def test_one_input_rolls_out_through_a_graph():
+    x = Input((None, 2))
+    model = Model(x, Dense(2)(Add()([GRU(2, return_sequences=True)(x), x])))
+    history = STEPS[:3]
+    for step in np.moveaxis(model.forecast(history, 3), 1, 0):
+        assert same([step.copy()], [model.predict(history)[:, -1].copy()])
+        history = np.concatenate([history, step[:, None]], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda x: Attention(name="a")([x, x]), "a: cannot step: its queries read all steps"),
+        (lambda x: Bidirectional(GRU(2), name="a")(x), "a: cannot step: it needs all steps"),
+        (lambda x: MaxPooling1D(2, name="a")(x), "a: cannot step: it needs all steps"),
+        (lambda x: GlobalAveragePooling1D(name="a")(x), "a: cannot step: it needs all steps"),
+        (lambda x: Conv1D(2, 2, name="a")(x), "a: cannot step: it needs all steps"),
+        (lambda x: GRU(2, name="a", return_state=True)(x)[0], "a: cannot step: it gives more than one array"),
+        (lambda x: GRU(2, name="a")(x, initial_state=GRU(2)(x)), "a: cannot step: it begins with states that others"),
+        (lambda x: Concatenate(1, name="a")([x, x]), "a: cannot step: it needs all steps"),
+        (lambda x: Dot(2, name="a")([x, x]), "a: cannot step: it needs all steps"),
+        (lambda x: Embedding(9, 2, name="a")(Dense(1)(x)), "a: cannot step: it needs all steps"),
+        (lambda x: Add()([RepeatVector(6, name="a")(GRU(2)(x)), x]), "a: cannot step: it needs all steps"),
+    ],
+)
+def test_what_cannot_step_is_named(made, message):
+    x = Input((6, 2))
+    with pytest.raises(ValueError, match=message):
+        Model(x, made(x)).session(1)
+
+
+def test_inputs_that_cannot_step():
+    table, words = Input((3,)), Input((3,))
+    with pytest.raises(ValueError, match=r"a session needs a model of sequences, \[T, F\], got samples of \[3\]"):
+        Model(table, Dense(2)(table)).session(1)
+    both = Add()([Embedding(9, 2)(words), Embedding(9, 2)(words)])
+    assert Model(words, GRU(2)(both)).session(1).step([[2]]).shape == (1, 2)
+    mixed = Concatenate()([GRU(2)(Embedding(9, 2)(words)), Dense(2)(words)])
+    with pytest.raises(ValueError, match=r"a session needs a model of sequences"):
+        Model(words, mixed).session(1)
+
+
+def test_arguments_of_steps():
+    session = stepping().session(2)
+    x = [STEPS[:2, 0], TOKENS[:2, 0], TABLE[:2]]
+    for given, message in (
+        (x[:2], "x must be a list of 3 arrays or a dict of series, words, table, got 2 of them"),
+        (x[0], "x must be a list of 3 arrays or a dict of series, words, table, got ndarray"),
+        ({"series": x[0]}, "x must be a dict of series, words, table, got series"),
+        ([x[0], x[1], x[2][:, :2]], r"x\[2\] must be float32 \[2, 3\], got float32 \(2, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            session.step(given)
 
 
 # ---- what does not fit -----------------------------------------------------------------------------------------------

@@ -211,15 +211,6 @@ void ModelGraph::require_one_output() const {
     throw Error(name + " has " + std::to_string(outputs.size()) + " outputs: y must be all of them");
 }
 
-bool ModelGraph::is_row() const {
-  std::size_t i = 0;
-  for (const Node& node : nodes) {
-    if (node.layer != i || node.x != std::vector{i} || !node.states.empty() || node.count != 1) return false;
-    ++i;
-  }
-  return inputs.size() == 1 && outputs == std::vector{i};
-}
-
 ModelGraph read_graph(const Json& description, const std::string& where, Tensors& tensors) {
   Fields fields(description, where);
   const std::string& kind = fields.text("class");

@@ -104,6 +104,11 @@ class GraphLayer : public AnyLayer {
   virtual void make_steps([[maybe_unused]] Steps<T>& steps, [[maybe_unused]] const Shape& x) const {
     throw Error(name() + ": cannot step: it needs all steps of a sequence at once");
   }
+  // The same of all inputs; read: where they will be.
+  virtual void make_all_steps(Steps<T>& steps, const std::vector<Shape>& x,
+                              [[maybe_unused]] const std::vector<const StepSignal<T>*>& read) const {
+    make_steps(steps, x[0]);
+  }
 };
 
 template <class T>

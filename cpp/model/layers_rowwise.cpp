@@ -30,10 +30,9 @@ class StepActivation : public StepLayer<T> {
  public:
   StepActivation(int activation, Index rows, Index columns)
       : activation_(activation), rows_(rows), columns_(columns), y_(checked_product(rows, columns, "x")) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     activate_alone(activation_, s.x, y_.data(), rows_, columns_);
     s.x = y_.data();
-    return true;
   }
 
  private:
@@ -46,10 +45,9 @@ template <class T>
 class StepDense : public StepLayer<T> {
  public:
   explicit StepDense(std::unique_ptr<CellStep<T>> cell) : cell_(std::move(cell)) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     cell_->step(s.x, nullptr);
     s.x = cell_->output();
-    return true;
   }
 
  private:
