@@ -10,6 +10,8 @@ from latchwork.layers import (
     LSTM,
     RNN,
     Add,
+    AdditiveAttention,
+    Attention,
     Average,
     Bidirectional,
     Concatenate,
@@ -25,6 +27,7 @@ from latchwork.layers import (
     Masking,
     Maximum,
     Minimum,
+    MultiHeadAttention,
     Multiply,
     RepeatVector,
     SimpleRNN,
@@ -109,13 +112,31 @@ def branches():
     return [words, series, table], [flat, *rows, Concatenate()([flat, *rows]), flat], [TOKENS, X, TABLE]
 
 
+def attention():
+    """Every form of it: masks of queries, values and keys, keys of their own, scores, and readers behind them."""
+    a, b, words = Input((6, 2)), Input((6, 2)), Input((6,))
+    u, v = Masking()(a), Masking()(b)
+    keys = Dense(2, "tanh")(Embedding(9, 3, mask_zero=True)(words))
+    dot = Attention(use_scale=True, dropout=0.2)([u, v])
+    sums, scores = Attention(use_scale=True, score_mode="concat", return_attention_scores=True)([u, b, keys])
+    causal = Attention(score_mode="concat", use_causal_mask=True)([a, v, keys])
+    found = [AdditiveAttention(scaled, use_causal_mask=not scaled)([v, u]) for scaled in (True, False)]
+    heads, of_heads = MultiHeadAttention(2, 3, return_attention_scores=True)(u, u)
+    wide = MultiHeadAttention(3, 2, value_dim=5, output_shape=4, use_bias=False, use_causal_mask=True)(b, u, keys)
+    read = [GRU(3)(each) for each in (dot, sums, wide)]
+    return [a, b, words], [dot, sums, scores, causal, *found, heads, of_heads, wide, *read], [STEPS, OTHER, TOKENS]
+
+
 def row():
     """A graph that is a row: it steps."""
     x = Input((None, 2))
     return x, Dense(2)(GRU(3)(LSTM(4, return_sequences=True, stateful=True)(Masking()(x)))), [STEPS]
 
 
-GRAPHS = {made.__name__: made for made in (merges, products, masks, deep_masks, states, stacks_and_ways, branches, row)}
+GRAPHS = {
+    made.__name__: made
+    for made in (merges, products, masks, deep_masks, states, stacks_and_ways, branches, attention, row)
+}
 
 
 def graph_example(name, dtype="float32"):

@@ -260,6 +260,10 @@ latchwork_status latchwork_streams_new(const latchwork_model* model, int64_t bat
     require(model, "model");
     require(streams, "streams");
     if (batch < 1) throw latchwork::Error("batch must be at least 1, got " + std::to_string(batch));
+    if (model->model.inputs().size() != 1 || model->model.outputs().size() != 1)
+      throw latchwork::Error("streams need a model of one input and one output, got " +
+                             std::to_string(model->model.inputs().size()) + " and " +
+                             std::to_string(model->model.outputs().size()));
     if (model->model.float64())
       *streams = new latchwork_streams{model->model.session<double>(batch)};
     else

@@ -90,6 +90,14 @@ int Fields::activation(const char* field, bool softmax) {
   fail(field, "one of " + known + (softmax ? ", softmax" : ""), {name});
 }
 
+void Fields::seed(const char* field) {
+  const Json& json = any(field);
+  const auto* const whole = std::get_if<std::int64_t>(&json.value);
+  const bool other =
+      std::holds_alternative<std::uint64_t>(json.value) || std::holds_alternative<std::nullptr_t>(json.value);
+  if (!other && !(whole && *whole >= 0)) fail(field, "null or a whole number from 0 to 2^64 - 1", json);
+}
+
 const JsonArray& Fields::array(const char* field) {
   const Json& json = any(field);
   const auto* const value = std::get_if<JsonArray>(&json.value);

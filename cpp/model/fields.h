@@ -27,6 +27,7 @@ class Fields {
   const std::string& name();
   // A name among kActivationNames, or "softmax": -1, where it is allowed.
   int activation(const char* field, bool softmax);
+  void seed(const char* field);  // null, or a whole number from 0 to 2^64 - 1
   const JsonArray& array(const char* field);
   const Json& any(const char* field);
   void done() const;

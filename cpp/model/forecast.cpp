@@ -165,11 +165,12 @@ template <class T>
 void Model::roll_forward(const T* x, const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options,
                          const T* known, T* y) const {
   const Index batch = forecast_shape(lengths, horizon, options)[0];
+  graph_->require_one_output();
   const std::vector<Index> starts = starts_of(lengths, "x");
   Session<T> session = this->session<T>(std::max<Index>(1, batch), options.threads);
   const Index features = session.features();
   const Widths w = widths_of(features, options);
-  check_model(w, name(), session.steps_->numbers, session.outputs());
+  check_model(w, name(), session.steps_->inputs[0].numbers, session.outputs());
   if ((options.known_features > 0) != (known != nullptr))
     throw Error("known must be given where known_features is not 0, and only there");
   if (batch == 0) return;

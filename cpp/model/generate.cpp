@@ -1,4 +1,5 @@
 // Tokens from a model of tokens.
+#include <algorithm>
 #include <limits>
 
 #include "layers/random.h"
@@ -93,6 +94,8 @@ void Model::generate(std::span<const std::int64_t> prompts, const Ragged& length
                      const GenerateOptions& options, std::int64_t* tokens) const {
   check(options);
   require_threads_and_steps(options.threads, n, "n");
+  graph_->input();
+  graph_->require_one_output();
   const std::vector<Index> starts = starts_of(lengths, "prompt");
   if (starts.back() != static_cast<Index>(prompts.size()))
     refuse("prompts must hold " + std::to_string(starts.back()) + " tokens, the sum of the lengths",
@@ -101,8 +104,10 @@ void Model::generate(std::span<const std::int64_t> prompts, const Ragged& length
   const auto run_as = [&]<class T>(T) {
     Session<T> session = this->session<T>(std::max<Index>(1, batch), options.threads);
     Steps<T>& steps = *session.steps_;
-    const AnyLayer& last = *graph_->layers.back();
-    const TokenForm form = form_of(name(), steps.numbers, steps.features, steps.outputs);
+    const auto node = std::find_if(graph_->nodes.begin(), graph_->nodes.end(),
+                                   [this](const Node& each) { return each.y == graph_->outputs[0]; });
+    const AnyLayer& last = *graph_->layers[node->layer];
+    const TokenForm form = form_of(name(), steps.inputs[0].numbers, session.features(), session.outputs());
     const bool logits = are_logits(last.traits().scores, last.name(), options);
     check_tokens(form, prompts, options.end);
     if (batch == 0) return;

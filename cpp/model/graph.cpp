@@ -41,7 +41,7 @@ class LayerReader {
 
   std::size_t count() const { return described_.size(); }
   std::size_t made() const { return graph_.layers.size(); }
-  const AnyLayer& layer(std::size_t number, const Shape& x) {
+  const AnyLayer& layer(std::size_t number, std::span<const Shape> x) {
     if (number < made()) return *graph_.layers[number];
     Fields fields(described_[number], where_ + ": layer");
     if (graph_.float64)
@@ -85,7 +85,7 @@ void read_row(ModelGraph& graph, Fields& fields, Tensors& tensors) {
   graph.inputs = {{"x", read_shape(fields, "input_shape")}};
   std::vector<Shape> shapes{graph.inputs[0].shape};
   for (std::size_t i = 0; i < reader.count(); ++i)
-    add_node(graph, {i, {i}, {}, 0, 0}, reader.layer(i, shapes[i]), shapes, fields.where());
+    add_node(graph, {i, {i}, {}, 0, 0}, reader.layer(i, {&shapes[i], 1}), shapes, fields.where());
   graph.outputs = {reader.count()};
   reader.done();
 }
@@ -117,7 +117,7 @@ void read_node(ModelGraph& graph, Fields& node, LayerReader& reader, std::vector
   node.done();
   if (made.x.empty()) node.fail("x", "at least one slot", node.any("x"));
   const bool again = number < reader.made();
-  const AnyLayer& layer = reader.layer(number, shapes[made.x[0]]);
+  const AnyLayer& layer = reader.layer(number, taken(made.x, shapes));
   if (made.x.size() > 1 && !layer.traits().many_inputs) node.fail("x", "one slot", node.any("x"));
   if (layer.traits().stateful && (again || !made.states.empty()))
     throw Error(node.where() + ": a stateful layer is called once, without initial_state");
@@ -209,15 +209,6 @@ const Shape& ModelGraph::input() const {
 void ModelGraph::require_one_output() const {
   if (outputs.size() != 1)
     throw Error(name + " has " + std::to_string(outputs.size()) + " outputs: y must be all of them");
-}
-
-bool ModelGraph::is_row() const {
-  std::size_t i = 0;
-  for (const Node& node : nodes) {
-    if (node.layer != i || node.x != std::vector{i} || !node.states.empty() || node.count != 1) return false;
-    ++i;
-  }
-  return inputs.size() == 1 && outputs == std::vector{i};
 }
 
 ModelGraph read_graph(const Json& description, const std::string& where, Tensors& tensors) {

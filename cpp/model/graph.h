@@ -34,8 +34,6 @@ struct ModelGraph {
   // Throws Error unless there is one input.
   const Shape& input() const;
   void require_one_output() const;
-  // Whether each layer is called once, on what the one before it made.
-  bool is_row() const;
 };
 
 // Those in the slots that a node reads.

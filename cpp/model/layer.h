@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,9 +51,10 @@ enum class Scores { unknown, probabilities, logits };
 struct Origin {
   Fields& fields;
   Tensors& tensors;
-  std::string path;   // of its tensors and its messages: "rnn/lstm_cell"
-  Shape x;            // of one sample it will see; -1: not known yet
-  bool alone = true;  // it must read one array and give one: in a row, or within another layer
+  std::string path;                    // of its tensors and its messages: "rnn/lstm_cell"
+  Shape x;                             // of one sample it will see; -1: not known yet
+  bool alone = true;                   // it must read one array and give one: in a row, or within another layer
+  std::span<const Shape> others = {};  // what it will see beside x
 };
 
 // What a layer says of itself, whatever its type. Shapes here are those of one sample, without the batch axis; -1 where
@@ -102,15 +104,21 @@ class GraphLayer : public AnyLayer {
   virtual void make_steps([[maybe_unused]] Steps<T>& steps, [[maybe_unused]] const Shape& x) const {
     throw Error(name() + ": cannot step: it needs all steps of a sequence at once");
   }
+  // The same of all inputs; read: where they will be.
+  virtual void make_all_steps(Steps<T>& steps, const std::vector<Shape>& x,
+                              [[maybe_unused]] const std::vector<const StepSignal<T>*>& read) const {
+    make_steps(steps, x[0]);
+  }
 };
 
 template <class T>
 using LayerPointer = std::unique_ptr<GraphLayer<T>>;
 
-// The layer that `fields` describe, for samples of `x`. Its name and class are what the registry knows; unknown
-// classes, fields left over and values out of range are errors. prefix: the path of the layer around it, with a slash.
+// The layer that `fields` describe, for samples of `x`, one for each array it will see. Its name and class are what the
+// registry knows; unknown classes, fields left over and values out of range are errors. prefix: the path of the layer
+// around it, with a slash.
 template <class T>
-LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x,
+LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, std::span<const Shape> x,
                            bool alone = true);
 
 // What the registry makes, a family a file.
@@ -134,6 +142,8 @@ template <class T>
 LayerPointer<T> make_embedding(const Origin& origin);
 template <class T>
 LayerPointer<T> make_merging(const std::string& kind, const Origin& origin);  // Concatenate, Add, ...
+template <class T>
+LayerPointer<T> make_attention(const std::string& kind, const Origin& origin);  // Attention, ...
 
 // What comes behind `layer`. Throws Error where x does not fit.
 std::vector<Form> behind(const AnyLayer& layer, const std::vector<Form>& x);

@@ -76,6 +76,7 @@ LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
       {make_normalizing<T>, {"LayerNormalization", "BatchNormalization", "Normalization"}},
       {make_windows<T>, {"Conv1D", "MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"}},
       {make_merging<T>, {"Concatenate", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Dot"}},
+      {make_attention<T>, {"Attention", "AdditiveAttention", "MultiHeadAttention"}},
   };
   std::string known;
   for (const Family<T>& family : families)
@@ -89,17 +90,19 @@ LayerPointer<T> make_known(const std::string& kind, const Origin& origin) {
 }  // namespace
 
 template <class T>
-LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, const Shape& x, bool alone) {
+LayerPointer<T> make_layer(Fields& fields, Tensors& tensors, const std::string& prefix, std::span<const Shape> x,
+                           bool alone) {
   const std::string& name = fields.name();
   fields.flag("trainable");
-  LayerPointer<T> layer = make_known<T>(fields.text("class"), {fields, tensors, prefix + name, x, alone});
+  LayerPointer<T> layer =
+      make_known<T>(fields.text("class"), {fields, tensors, prefix + name, x[0], alone, x.subspan(1)});
   if (alone && layer->traits().many_inputs) fields.fail("class", "a layer of one input", fields.any("class"));
   fields.done();
   return layer;
 }
 
 #define LATCHWORK_INSTANTIATE(T) \
-  template LayerPointer<T> make_layer(Fields&, Tensors&, const std::string&, const Shape&, bool);
+  template LayerPointer<T> make_layer(Fields&, Tensors&, const std::string&, std::span<const Shape>, bool);
 LATCHWORK_INSTANTIATE(float)
 LATCHWORK_INSTANTIATE(double)
 #undef LATCHWORK_INSTANTIATE

@@ -41,13 +41,12 @@ class StepMasking : public StepLayer<T> {
  public:
   StepMasking(T value, Index rows, Index features)
       : value_(value), features_(features), real_(rows), y_(checked_product(rows, features)) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     find_real(s.x, real_.size(), features_, value_, real_.data());
     for (Index row = 0; s.real && row < real_.size(); ++row) real_[row] &= s.real[row];
     std::copy_n(s.x, y_.size(), y_.data());
     zero_masked(real_.data(), real_.size(), features_, value_, y_.data());
     s = {y_.data(), real_.data()};
-    return true;
   }
 
  private:
@@ -94,9 +93,7 @@ struct Table {
   bool mask_zero;
   Buffer<T> values;
 
-  bool has(T number) const noexcept {
-    return number >= T(0) && number < static_cast<T>(rows) && static_cast<T>(static_cast<Index>(number)) == number;
-  }
+  bool has(T number) const noexcept { return is_number_below(number, rows); }
 };
 
 template <class T>
@@ -104,17 +101,14 @@ class StepEmbedding : public StepLayer<T> {
  public:
   StepEmbedding(std::shared_ptr<const Table<T>> table, Index rows)
       : table_(std::move(table)), real_(rows), y_(checked_product(rows, table_->width)) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     const Index rows = real_.size();
-    for (Index row = 0; row < rows; ++row)
-      if (!table_->has(s.x[row])) return false;
     for (Index row = 0; row < rows; ++row) {
       const auto number = static_cast<Index>(s.x[row]);
       std::copy_n(table_->values.data() + number * table_->width, table_->width, y_.data() + row * table_->width);
       real_[row] = number != 0 && (!s.real || s.real[row]);
     }
     s = {y_.data(), table_->mask_zero ? real_.data() : s.real};
-    return true;
   }
 
  private:
@@ -168,8 +162,10 @@ class EmbeddingLayer : public GraphLayer<T> {
     return {steps, real};
   }
   void make_steps(Steps<T>& steps, const Shape& x) const override {
-    if (!steps.layers.empty() || x.size() > 2 || (x.size() == 2 && x[1] != 1)) GraphLayer<T>::make_steps(steps, x);
-    steps.numbers = table_->rows;
+    if (steps.source < 0 || x.size() > 2 || (x.size() == 2 && x[1] != 1)) GraphLayer<T>::make_steps(steps, x);
+    auto& input = steps.inputs[static_cast<std::size_t>(steps.source)];
+    input.numbers = input.numbers > 0 ? std::min(input.numbers, table_->rows) : table_->rows;
+    ++input.embeddings;
     steps.layers.push_back(std::make_unique<StepEmbedding<T>>(table_, steps.streams));
   }
 

@@ -4,6 +4,7 @@
 
 #include "cpu/float_env.h"
 #include "model/layer.h"
+#include "runtime/buffer.h"
 
 namespace latchwork {
 namespace {
@@ -134,7 +135,101 @@ T merged(Operation operation, T y, T x) noexcept {
   }
 }
 
-// As Python's, these keep subnormal numbers: numpy does this arithmetic there.
+// y = x(0) merged with x(1) and so on up to `count`. As Python's, this keeps subnormal numbers: numpy does it there.
+template <class T, class F>
+void merge_all(Operation operation, std::size_t count, F x, Index size, T* y) noexcept {
+  const FloatScope usual = FloatScope::initial();
+  std::copy_n(x(0), size, y);
+  for (std::size_t i = 1; i < count; ++i)
+    for (Index e = 0; e < size; ++e) y[e] = merged(operation, y[e], x(i)[e]);
+  if (operation != Operation::average) return;
+  const T by = static_cast<T>(count);
+  for (Index e = 0; e < size; ++e) y[e] /= by;
+}
+
+// A chain from zero, products rounded.
+template <class T>
+T chain(const T* p, Index p_step, const T* q, Index q_step, Index size) noexcept {
+  T sum = 0;
+  for (Index k = 0; k < size; ++k) sum += p[k * p_step] * q[k * q_step];
+  return sum;
+}
+
+// One step of several signals as one. Real where any is: without `real` all streams are.
+template <class T>
+class StepMerging : public StepLayer<T> {
+ public:
+  StepMerging(std::vector<const StepSignal<T>*> read, Index rows, Index columns)
+      : read_(std::move(read)), columns_(columns), real_(rows), y_(checked_product(rows, columns)) {}
+  void step(StepSignal<T>& s) noexcept override {
+    fill(y_.data());
+    s = {y_.data(), real_.data()};
+    std::fill_n(real_.data(), real_.size(), false);
+    for (const StepSignal<T>* const each : read_) {
+      if (!each->real) s.real = nullptr;
+      for (Index row = 0; each->real && row < real_.size(); ++row) real_[row] |= each->real[row];
+    }
+  }
+
+ protected:
+  virtual void fill(T* y) noexcept = 0;
+  Index rows() const noexcept { return real_.size(); }
+
+  std::vector<const StepSignal<T>*> read_;
+  Index columns_;
+
+ private:
+  Buffer<bool> real_;
+  Buffer<T> y_;
+};
+
+template <class T>
+class StepElementwise : public StepMerging<T> {
+ public:
+  StepElementwise(Operation operation, std::vector<const StepSignal<T>*> read, Index rows, Index columns)
+      : StepMerging<T>(std::move(read), rows, columns), operation_(operation) {}
+
+ private:
+  void fill(T* y) noexcept override {
+    const auto x = [this](std::size_t i) { return this->read_[i]->x; };
+    merge_all(operation_, this->read_.size(), x, this->rows() * this->columns_, y);
+  }
+
+  Operation operation_;
+};
+
+template <class T>
+class StepConcatenate : public StepMerging<T> {
+ public:
+  StepConcatenate(std::vector<Index> sizes, std::vector<const StepSignal<T>*> read, Index rows, Index columns)
+      : StepMerging<T>(std::move(read), rows, columns), sizes_(std::move(sizes)) {}
+
+ private:
+  void fill(T* y) noexcept override {
+    for (Index row = 0; row < this->rows(); ++row)
+      for (std::size_t i = 0; i < sizes_.size(); ++i)
+        y = std::copy_n(this->read_[i]->x + row * sizes_[i], sizes_[i], y);
+  }
+
+  std::vector<Index> sizes_;
+};
+
+template <class T>
+class StepDot : public StepMerging<T> {
+ public:
+  StepDot(Index size, std::vector<const StepSignal<T>*> read, Index rows)
+      : StepMerging<T>(std::move(read), rows, 1), size_(size) {}
+
+ private:
+  void fill(T* y) noexcept override {
+    const FloatScope usual = FloatScope::initial();
+    for (Index row = 0; row < this->rows(); ++row)
+      y[row] = chain(this->read_[0]->x + row * size_, 1, this->read_[1]->x + row * size_, 1, size_);
+  }
+
+  Index size_;
+};
+
 template <class T>
 class ElementwiseLayer : public GraphLayer<T> {
  public:
@@ -146,15 +241,12 @@ class ElementwiseLayer : public GraphLayer<T> {
     return {common(*this, x, -1)};
   }
   void run(const Call<T>& call) const override {
-    const FloatScope usual = FloatScope::initial();
-    const Index size = size_of(call.x[0].shape);
-    T* const y = call.y[0];
-    std::copy_n(call.x[0].data, size, y);
-    for (std::size_t i = 1; i < call.x.size(); ++i)
-      for (Index e = 0; e < size; ++e) y[e] = merged(operation_, y[e], call.x[i].data[e]);
-    if (operation_ != Operation::average) return;
-    const T count = static_cast<T>(call.x.size());
-    for (Index e = 0; e < size; ++e) y[e] /= count;
+    const auto x = [&call](std::size_t i) { return call.x[i].data; };
+    merge_all(operation_, call.x.size(), x, size_of(call.x[0].shape), call.y[0]);
+  }
+  void make_all_steps(Steps<T>& steps, const std::vector<Shape>& x,
+                      const std::vector<const StepSignal<T>*>& read) const override {
+    steps.layers.push_back(std::make_unique<StepElementwise<T>>(operation_, read, steps.streams, x[0].back()));
   }
   Mask mask_of(const std::vector<Signal<T>>& x) const override { return any_mask(*this, forms_of(x)); }
 
@@ -194,6 +286,14 @@ class ConcatenateLayer : public GraphLayer<T> {
   Mask mask_of(const std::vector<Signal<T>>& x) const override {
     return concatenated_mask(*this, forms_of(x), place_of(x[0].shape));
   }
+  void make_all_steps(Steps<T>& steps, const std::vector<Shape>& x,
+                      const std::vector<const StepSignal<T>*>& read) const override {
+    if (place_in(x[0], axis_) + 1 != static_cast<Index>(x[0].size())) this->make_steps(steps, x[0]);  // throws
+    std::vector<Index> sizes;
+    for (const Shape& each : x) sizes.push_back(each.back());
+    const Index columns = concatenated(*this, x, axis_).back();
+    steps.layers.push_back(std::make_unique<StepConcatenate<T>>(std::move(sizes), read, steps.streams, columns));
+  }
 
  private:
   // The axis in [B, ...] or, ragged, [N, F].
@@ -221,7 +321,6 @@ class DotLayer : public GraphLayer<T> {
   }
 
   std::vector<Shape> y_shapes(const std::vector<Shape>& x) const override { return {multiplied(*this, x, axes_)}; }
-  // Each number is a chain from zero, products rounded.
   void run(const Call<T>& call) const override {
     const FloatScope usual = FloatScope::initial();
     const Rows a = rows_of(call.x[0].shape, axes_[0]), b = rows_of(call.x[1].shape, axes_[1]);
@@ -231,12 +330,15 @@ class DotLayer : public GraphLayer<T> {
         for (Index j = 0; j < b.rows; ++j) {
           const T *p = call.x[0].data + sample * a.rows * a.size + i * a.row_step,
                   *q = call.x[1].data + sample * b.rows * b.size + j * b.row_step;
-          T sum = 0;
-          for (Index k = 0; k < a.size; ++k) sum += p[k * a.step] * q[k * b.step];
-          *y++ = sum;
+          *y++ = chain(p, a.step, q, b.step, a.size);
         }
   }
   Mask mask_of(const std::vector<Signal<T>>&) const override { return {}; }
+  void make_all_steps(Steps<T>& steps, const std::vector<Shape>& x,
+                      const std::vector<const StepSignal<T>*>& read) const override {
+    if (x[0].size() > 1 || x[1].size() > 1) this->make_steps(steps, x[0]);  // throws
+    steps.layers.push_back(std::make_unique<StepDot<T>>(x[0][0], read, steps.streams));
+  }
 
  private:
   static Rows rows_of(const Shape& x, Index axis) {

@@ -46,10 +46,9 @@ class StepNormalizing : public StepLayer<T> {
  public:
   StepNormalizing(std::shared_ptr<const Layer> layer, Index rows, Index columns)
       : layer_(std::move(layer)), rows_(rows), y_(checked_product(rows, columns)) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     layer_->run(s.x, rows_, y_.data());
     s.x = y_.data();
-    return true;
   }
 
  private:

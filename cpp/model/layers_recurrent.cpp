@@ -44,22 +44,48 @@ ModelCell<T>::ModelCell(const char* cell, Activation activation, Activation gate
   const Index columns = of.gates * hidden_;
   bool recurrent = false;
   for (int p = 0; p < of.products; ++p) recurrent |= of.product[p].weight == Weight::recurrent_kernel;
+  Shape biases;
+  if (bias) biases = of.biases > 1 ? Shape{of.biases, columns} : Shape{columns};
+  read(origin.tensors, window ? Shape{window, origin.x.back(), columns} : Shape{input_, columns},
+       recurrent ? Shape{hidden_, columns} : Shape{}, biases);
+}
+
+template <class T>
+ModelCell<T>::ModelCell(const std::string& path, Tensors& tensors, Index input, const Shape& kernel, const Shape& bias)
+    : path_(path),
+      cell_(find_cell("dense")),
+      activation_(Activation::linear),
+      gate_(Activation::sigmoid),
+      input_(input),
+      hidden_(size_of(kernel) / input) {
+  read(tensors, kernel, {}, bias);
+}
+
+template <class T>
+void ModelCell<T>::read(Tensors& tensors, const Shape& kernel, const Shape& recurrent_kernel, const Shape& bias) {
+  struct Part {
+    const char* name;
+    const Shape& shape;  // empty: it is not there
+    const T*& values;
+  };
+  const Part parts[] = {{"/kernel", kernel, parameters_.kernel},
+                        {"/recurrent_kernel", recurrent_kernel, parameters_.recurrent_kernel},
+                        {"/bias", bias, parameters_.bias}};
   Index total = 0;
-  const auto tensor = [&](const char* name, const Shape& shape) {
-    origin.tensors.check<T>(path_ + "/" + name, shape);
-    return std::exchange(total, total + size_of(shape));
-  };
-  const Index kernel = tensor("kernel", window ? Shape{window, origin.x.back(), columns} : Shape{input_, columns});
-  const Index recurrent_kernel = recurrent ? tensor("recurrent_kernel", {hidden_, columns}) : 0;
-  const Index biases = bias ? tensor("bias", of.biases > 1 ? Shape{of.biases, columns} : Shape{columns}) : total;
+  for (const Part& part : parts) {
+    if (part.shape.empty()) continue;
+    tensors.check<T>(path_ + part.name, part.shape);
+    total += size_of(part.shape);
+  }
   values_ = Buffer<T>(total);
-  const auto read = [&](const char* name, Index begin, Index end) {
-    origin.tensors.read(path_ + "/" + name, std::span(values_.data() + begin, static_cast<std::size_t>(end - begin)));
-    return values_.data() + begin;
-  };
-  parameters_.kernel = read("kernel", kernel, recurrent ? recurrent_kernel : biases);
-  if (recurrent) parameters_.recurrent_kernel = read("recurrent_kernel", recurrent_kernel, biases);
-  if (bias) parameters_.bias = read("bias", biases, total);
+  T* next = values_.data();
+  for (const Part& part : parts) {
+    if (part.shape.empty()) continue;
+    const Index size = size_of(part.shape);
+    tensors.read(path_ + part.name, std::span(next, static_cast<std::size_t>(size)));
+    part.values = next;
+    next += size;
+  }
 }
 
 template <class T>

@@ -32,6 +32,10 @@ class ModelCell {
   // units and its kernel is [window, F, filters].
   ModelCell(const char* cell, Activation activation, Activation gate, const Origin& origin, Index window = 0);
 
+  // A linear dense cell of `input` features whose tensors have axes of their own, as those of attention's heads: they
+  // lie as [input, units] and [units] do. bias: empty, there is none.
+  ModelCell(const std::string& path, Tensors& tensors, Index input, const Shape& kernel, const Shape& bias);
+
   const std::string& path() const { return path_; }
   Index features() const { return input_; }
   Index units() const { return hidden_; }
@@ -43,6 +47,9 @@ class ModelCell {
   std::unique_ptr<CellStep<T>> stepper(const Steps<T>& steps) const;
 
  private:
+  // bias: empty, there is none.
+  void read(Tensors& tensors, const Shape& kernel, const Shape& recurrent_kernel, const Shape& bias);
+
   std::string path_;
   int cell_;
   Activation activation_, gate_;

@@ -136,7 +136,8 @@ class TimeDistributedLayer : public GraphLayer<T> {
   explicit TimeDistributedLayer(const Origin& origin) : GraphLayer<T>(origin) {
     if (origin.x.size() < 2) misfit(origin.fields.where(), "[B, T, ...]", origin.x);
     Fields fields(origin.fields.any("layer"), origin.fields.where() + ": layer");
-    layer_ = make_layer<T>(fields, origin.tensors, origin.path + "/", steps_of(origin.x));
+    const Shape steps = steps_of(origin.x);
+    layer_ = make_layer<T>(fields, origin.tensors, origin.path + "/", {&steps, 1});
     this->traits_.scores = layer_->traits().scores;
     if (layer_->traits().stateful) fields.fail("stateful", "false", {true});
   }

@@ -13,7 +13,7 @@ class StepStack : public StepLayer<T> {
   StepStack(std::vector<std::unique_ptr<CellStep<T>>> cells, const Reading& reading)
       : cells_(std::move(cells)), reading_(reading), y_(reading.hold ? 0 : cells_.back()->rows() * units()) {}
 
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     for (const auto& cell : cells_) {
       cell->step(s.x, s.real);
       s.x = cell->output();
@@ -24,7 +24,6 @@ class StepStack : public StepLayer<T> {
         if (!s.real[row]) std::fill_n(y_.data() + row * units(), units(), T(0));
       s.x = y_.data();
     }
-    return true;
   }
 
  private:

@@ -30,10 +30,9 @@ class StepActivation : public StepLayer<T> {
  public:
   StepActivation(int activation, Index rows, Index columns)
       : activation_(activation), rows_(rows), columns_(columns), y_(checked_product(rows, columns, "x")) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     activate_alone(activation_, s.x, y_.data(), rows_, columns_);
     s.x = y_.data();
-    return true;
   }
 
  private:
@@ -46,10 +45,9 @@ template <class T>
 class StepDense : public StepLayer<T> {
  public:
   explicit StepDense(std::unique_ptr<CellStep<T>> cell) : cell_(std::move(cell)) {}
-  bool step(StepSignal<T>& s) noexcept override {
+  void step(StepSignal<T>& s) noexcept override {
     cell_->step(s.x, nullptr);
     s.x = cell_->output();
-    return true;
   }
 
  private:
@@ -130,12 +128,7 @@ class DropoutLayer : public GraphLayer<T> {
       origin.fields.number("stddev", 0, std::numeric_limits<double>::max());
     else
       origin.fields.number("rate", 0, 1);
-    const Json& seed = origin.fields.any("seed");
-    const auto* const whole = std::get_if<std::int64_t>(&seed.value);
-    const bool other =
-        std::holds_alternative<std::uint64_t>(seed.value) || std::holds_alternative<std::nullptr_t>(seed.value);
-    if (!other && !(whole && *whole >= 0))
-      origin.fields.fail("seed", "null or a whole number from 0 to 2^64 - 1", seed);
+    origin.fields.seed("seed");
   }
   Shape y_shape(const Shape& x) const override {
     if (sequences_ && x.size() != 2) misfit(this->name(), "[B, T, F]", x);

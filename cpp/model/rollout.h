@@ -22,24 +22,26 @@ constexpr std::uint32_t draw_number(Index i) noexcept { return static_cast<std::
 std::vector<Index> starts_of(const Ragged& lengths, const char* name);
 void require_threads_and_steps(int threads, Index steps, const char* name);
 
-// The steps of some streams: x is written between them, and which streams take part.
+// The steps of some streams, of one input and one output: x is written between them, and which streams take part.
 template <class T>
 class RollOut {
  public:
-  explicit RollOut(Steps<T>& steps) : steps_(steps), x_(steps.streams * steps.features), real_(steps.streams) {
+  explicit RollOut(Steps<T>& steps)
+      : steps_(steps), x_(steps.streams * steps.inputs[0].features), real_(steps.streams) {
     std::fill_n(x_.data(), x_.size(), T(0));
     std::fill_n(real_.data(), real_.size(), true);
   }
 
   Index streams() const noexcept { return steps_.streams; }
-  T* x(Index stream) noexcept { return x_.data() + stream * steps_.features; }
-  const T* y(Index stream) const noexcept { return y_ + stream * steps_.outputs; }
+  T* x(Index stream) noexcept { return x_.data() + stream * steps_.inputs[0].features; }
+  const T* y(Index stream) const noexcept { return steps_.y(0) + stream * steps_.outputs[0].size; }
   bool& real(Index stream) noexcept { return real_[stream]; }
 
   void step() {
     poll_.check();
     const FloatScope scope;
-    y_ = steps_.run(x_.data(), real_.data());
+    const T* const x = x_.data();
+    steps_.run(&x, real_.data());
   }
 
   // Reads the histories; write(stream, t, row) puts step t of a stream into its row of x. All end at the same step, the
@@ -61,7 +63,6 @@ class RollOut {
   Steps<T>& steps_;
   Buffer<T> x_;
   Buffer<bool> real_;
-  const T* y_ = nullptr;
   InterruptPoll poll_;
 };
 

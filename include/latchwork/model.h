@@ -85,7 +85,7 @@ class Model {
   const std::vector<ModelInput>& inputs() const;
   const std::vector<std::string>& outputs() const;
 
-  // Of a model with one input and one output; others throw Error here, in predict on one x, in session, generate and
+  // Of a model with one input and one output; others throw Error here, in predict on one x, in generate and in
   // forecast. The shape of y for x of `shape` (batch first): [B, outputs], or [B, T, outputs] where the last layer
   // gives sequences. Of a ragged x: [B, outputs] or [N, outputs]. Throws Error where x does not fit.
   Shape output_shape(const Shape& shape) const;
@@ -127,9 +127,10 @@ class Model {
   Shape forecast_shape(const Ragged& lengths, std::int64_t horizon, const ForecastOptions& options) const;  // of y
 
   // For a model of sequences: `streams` streams that have seen nothing. T is the model's type. Layers that need all of
-  // a sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, and Flatten and TimeDistributed where
-  // there is more than one axis left behind the steps. Throws Error for those and for the other type. threads: the most
-  // that share a step, as for a Stream.
+  // a sequence at once cannot step: Bidirectional, RepeatVector, go_backwards, windows over steps, attention, and
+  // Flatten and TimeDistributed where there is more than one axis left behind the steps; nor can those that take or
+  // give states. An input without steps, [F], is given anew with every step. Throws Error for those and for the other
+  // type. threads: the most that share a step, as for a Stream.
   template <class T>
   Session<T> session(std::int64_t streams = 1, int threads = 1) const;
 
@@ -157,13 +158,18 @@ class Session {
   ~Session();
 
   std::int64_t streams() const noexcept;
-  std::int64_t features() const noexcept;
-  std::int64_t outputs() const noexcept;
+  // How many arrays a step reads and gives, as the model, and their numbers for each stream.
+  std::size_t inputs() const noexcept;
+  std::size_t all_outputs() const noexcept;
+  std::int64_t features(std::size_t input = 0) const noexcept;
+  std::int64_t outputs(std::size_t output = 0) const noexcept;
 
   // One time step of every stream: x [streams, features] -> y [streams, outputs]. After t steps y is predict's output
   // on those t steps: its last row, if it has one a step. Runs on the calling thread, allocates nothing and takes no
-  // lock. False, with nothing changed, where x has a number outside an Embedding's table: no other model returns false.
+  // lock. False, with nothing changed, where x has a number outside an Embedding's table, or where there are several
+  // inputs or outputs, which step_all takes: x[i] [streams, features(i)] -> y[i] [streams, outputs(i)].
   bool step(const T* x, T* y) noexcept;
+  bool step_all(const T* const* x, T* const* y) noexcept;
 
   void reset() noexcept;            // all streams have seen nothing
   void reset(std::int64_t stream);  // one of them; throws Error unless it is within [0, streams)

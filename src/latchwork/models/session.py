@@ -65,21 +65,44 @@ class Session:
         most = as_threads(threads, "session")
         described, weights = in_memory(model, "session")
         self._dtype = model.dtype
+        self._inputs, outputs = described.get("inputs"), described.get("outputs", [0])
+        self._one = (self._inputs is None or len(self._inputs) == 1) and len(outputs) == 1
         self._core = _core.Session(described, weights, streams, most)
 
-    def step(self, x: ArrayLike, *, copy: bool = False) -> NDArray[Any]:
+    def step(self, x: Any, *, copy: bool = False) -> Any:
         """y [n, outputs] after one more step x [n, features] of every stream: the last row `predict` would give.
 
         x of one stream or one feature may be flat, [features] or [n]. y is one array that every step writes anew;
-        copy=True gives one of its own.
+        copy=True gives one of its own. Of a model with several inputs x is a list, or a dict by their names; an input
+        without steps, [F], is given with every step. Several outputs are a list.
 
         Raises:
             ValueError: x does not fit, or holds a number outside an Embedding's table; the states are unchanged.
         """
+        if not self._one:
+            made = self._core.step_all([as_array(part, "x", self._dtype) for part in self._parts(x)])
+            made = [y.copy() for y in made] if copy else made
+            return made[0] if len(made) == 1 else made
+        if isinstance(x, Mapping):
+            (x,) = self._parts(x)
         if type(x) is not np.ndarray or x.dtype is not self._dtype or not x.flags.c_contiguous:
             x = as_array(x, "x", self._dtype)
         y = self._core.step(x)
         return y.copy() if copy else y
+
+    def _parts(self, x: Any) -> list[Any]:
+        """What is given for each input, in their order."""
+        names = ["x"] if self._inputs is None else [each["name"] for each in self._inputs]
+        if isinstance(x, Mapping):
+            if set(x) != set(names):
+                raise ValueError(f"x must be a dict of {', '.join(names)}, got {', '.join(map(str, x))}")
+            return [x[name] for name in names]
+        if len(names) == 1:
+            return [x]
+        if not isinstance(x, (list, tuple)) or len(x) != len(names):
+            got = f"{len(x)} of them" if isinstance(x, (list, tuple)) else type(x).__name__
+            raise ValueError(f"x must be a list of {len(names)} arrays or a dict of {', '.join(names)}, got {got}")
+        return list(x)
 
     def reset(self, stream: int | None = None) -> None:
         """Let `stream`, or all with None, begin anew: nothing seen, states of zero.
