@@ -36,10 +36,10 @@ def real_weights(loss: Loss, weights: One, mask: Mask | None) -> NDArray[Any]:
 
 def compared(loss: Loss, y: One, output: One, mask: Mask | None) -> tuple[Any, Any]:
     """Targets and output as the loss takes them: their real steps, or, sequence by sequence, a Ragged of those."""
+    if mask is None:
+        return (y, output) if loss.sequences else (values_of(y), values_of(output))
     if not loss.sequences:
         return real_steps(y, mask), real_steps(output, mask)
-    if mask is None:
-        return y, output
     values = values_of(output)
     before = np.zeros(mask.size + 1, np.int64)
     np.cumsum(mask, dtype=np.int64, out=before[1:])

@@ -227,7 +227,10 @@ class Optimizer(Refusing, Shown, ABC):
             self._step(arrays[0], arrays[1], arrays[2:])
         if self.use_ema:
             self._average(params)
-        self.iterations += 1
+        if self.schedule is None:
+            vars(self)["iterations"] = self.iterations + 1  # past __setattr__, which has nothing to do: half a microsecond a step
+        else:
+            self.iterations += 1
 
     def _average(self, params: NDArray[Any]) -> None:
         average, steps = self.slots["average"], self.iterations + 1
