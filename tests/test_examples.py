@@ -90,6 +90,29 @@ def test_vowels_as_they_were_recorded(capsys):
     assert vowels.main(epochs=8, tuned=True) > 0.95
 
 
+def test_vowels_cross_validation(monkeypatch):
+    """Each recording is left out once, three neighbours of each speaker at a time, and the best value is kept."""
+    monkeypatch.syspath_prepend(FOLDER.parent / "benchmarks")
+    import vowels_cross_validation as search
+
+    numbers = np.arange(270.0)
+    x, y = lw.Ragged.from_list([np.full((2, 12), n) for n in numbers]), np.repeat(np.arange(9), 30)
+    left_out = []
+    for (learned, of_learned), (rest, of_rest) in search.folds((x, y)):
+        own = [int(sequence[0, 0]) for sequence in rest]
+        assert own == [speaker * 30 + 3 * (len(left_out) // 27) + k for speaker in range(9) for k in range(3)]
+        assert sorted(own + [int(sequence[0, 0]) for sequence in learned]) == numbers.tolist()
+        assert of_rest.tolist() == [n // 30 for n in own]
+        assert np.bincount(of_learned).tolist() == [27] * 9
+        left_out += own
+    assert sorted(left_out) == numbers.tolist()
+
+    monkeypatch.setattr(
+        search, "validated", lambda _, tried: (abs(tried["noise"] - 0.2) + abs(tried["units"] - 200), 0)
+    )
+    assert search.search((x, y)) == search.START | {"noise": 0.2, "units": 200}
+
+
 def test_vowels_without_their_data(monkeypatch):
     vowels = example("vowels")
     monkeypatch.setattr(vowels, "find_spec", lambda name: None)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from latchwork import drawing
 from latchwork.layers.attending import Attending
-from latchwork.models.batches import rows_between
-from latchwork.viz.running import at_rest
+from latchwork.viz.running import at_rest, one_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,21 +95,18 @@ def attention(model: Any, x: Any, layer: Any = None, sample: int = 0) -> Looks:
     """
     with at_rest(model, x, "attention") as rows:
         found = _layer_of(model, layer)
-        if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < len(rows):
-            raise ValueError(f"attention: sample must be a whole number within [0, {len(rows)}), got {sample!r}")
+        row = one_row(rows, sample, "attention")
         seen: list[Any] = []
         forward = found.forward
 
         def watched(x: Any, **given: Any) -> Any:
-            y, context = forward(
-                x, **(given | {"training": True})
-            )  # whose context has the weights; at rest all the same
+            y, context = forward(x, **(given | {"training": True}))  # at rest it computes the same, and keeps weights
             seen.append(context)
             return y, context
 
         found.forward = watched
         try:
-            model._run(rows_between(rows, int(sample), int(sample) + 1), False)
+            model._run(row, False)
         finally:
             del found.forward
     if len(seen) != 1:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import drawing
-from latchwork.models.batches import rows_between
 from latchwork.names import resolve
-from latchwork.viz.running import at_rest, layer_of
+from latchwork.viz.running import at_rest, layer_of, one_row
 from latchwork.viz.steps import calls, gates_of, labels, run
 
 Array = NDArray[Any]
@@ -122,9 +121,7 @@ def gates(model: Any, x: Any, layer: Any = None, sample: int = 0, *, direction: 
     """
     with at_rest(model, x, "gates") as rows:
         found = layer_of(model, layer, "gates")
-        if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < len(rows):
-            raise ValueError(f"gates: sample must be a whole number within [0, {len(rows)}), got {sample!r}")
-        [steps] = calls(model, rows_between(rows, int(sample), int(sample) + 1), found, direction, "gates")
+        [steps] = calls(model, one_row(rows, sample, "gates"), found, direction, "gates")
         done = run(steps, training=False)
         values = gates_of(steps, done.before)
     for gate in values.values():

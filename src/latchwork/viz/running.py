@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.layers import Bidirectional
 from latchwork.layers.base import Passing
 from latchwork.layers.recurrent import Recurrent
 from latchwork.models import Model, Sequential
-from latchwork.models.batches import Rows
+from latchwork.models.batches import Rows, rows_between
 from latchwork.models.carried import Carried
 from latchwork.models.gradients import Beyond
 
@@ -32,6 +33,13 @@ def at_rest(model: Any, x: Any, verb: str) -> Iterator[Rows]:
             yield rows
     finally:
         model._use.leave(entered)
+
+
+def one_row(rows: Rows, sample: Any, verb: str) -> Rows:
+    """That sample alone."""
+    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < len(rows):
+        raise ValueError(f"{verb}: sample must be a whole number within [0, {len(rows)}), got {sample!r}")
+    return rows_between(rows, int(sample), int(sample) + 1)
 
 
 @contextmanager
