@@ -96,8 +96,10 @@ void runs_a_graph(const std::string& isa) {
   }
   for (const char* const name : {"y0", "y1", "y2"}) expected.push_back(tensor(data, name));
   const std::vector<Shape> found = model.output_shapes(shapes);
-  for (std::size_t o = 0; o < 3; ++o)
-    check(found[o] == data.find("y" + std::to_string(o))->shape, "the shape of y" + std::to_string(o));
+  for (std::size_t o = 0; o < 3; ++o) {
+    const std::string name{'y', static_cast<char>('0' + o)};
+    check(found[o] == data.find(name)->shape, "the shape of " + name);
+  }
 
   for (const std::int64_t at_once : {shapes[0][0], std::int64_t{1}}) {
     std::vector<std::vector<float>> y(expected);
