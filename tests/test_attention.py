@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import latchwork as lw
-from latchwork import _core
 from latchwork.layers import AdditiveAttention, Attention, Dense, Input, Layer, MultiHeadAttention
 from latchwork.models import Model, load_model
 from latchwork.testing import check_gradients
@@ -288,12 +287,6 @@ def test_models_train_and_come_back_from_files(tmp_path, capsys):
     assert histories[0] == histories[1]
     model.summary()
     assert "heads (MultiHeadAttention)" in capsys.readouterr().out
-
-
-def test_cpp_refuses_them(tmp_path):
-    graph().save(tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match="class must be"):
-        _core.Model(bytes(tmp_path / "m.safetensors"))
 
 
 def test_ragged_of_different_lengths_in_a_model():

@@ -100,7 +100,6 @@ GRAPHS = {
     ),
     "a cell": (lambda: LSTMCell(3)(Input((2,))), "lstm_cell: a cell cannot be called on symbols"),
     "a model in a model": (lambda: built()(X), "model: a model cannot be a layer of another one yet"),
-    "session": (lambda: built().session(), "model: a session runs a row of layers, not yet a graph"),
     "estimate": (lambda: built().estimate(), "model: estimate is for a Sequential"),
     "build": (lambda: built().build((None, 2)), "model: input_shape must be None"),
     "name of an input": (lambda: Input((2,), name="a/b"), "Input: name must be a text without '/'"),

@@ -8,12 +8,6 @@ namespace latchwork {
 
 namespace {
 
-template <class T>
-void check_node(const Node& node, const GraphLayer<T>& layer) {
-  if (!node.states.empty()) throw Error(layer.name() + ": cannot step: it begins with states that others give it");
-  if (node.count > 1) throw Error(layer.name() + ": cannot step: it gives more than one array");
-}
-
 // The states of a layer's later calls, from the first-th on, get names of their own: lstm_1/h.
 template <class T>
 void name_states(Steps<T>& steps, std::size_t first, const std::string& layer) {
@@ -58,7 +52,7 @@ std::unique_ptr<Steps<T>> make_steps(const ModelGraph& graph, Index streams, int
   };
   for (const Node& node : graph.nodes) {
     const GraphLayer<T>& layer = graph.layer<T>(node);
-    check_node(node, layer);
+    if (!node.states.empty()) throw Error(layer.name() + ": cannot step: it begins with states that others give it");
     std::vector<const StepSignal<T>*> signals;
     for (const std::size_t slot : node.x) {
       signals.push_back(&steps->slots[slot]);
@@ -68,6 +62,7 @@ std::unique_ptr<Steps<T>> make_steps(const ModelGraph& graph, Index streams, int
     steps->source = sources[node.x[0]];
     const std::vector<Shape> x = taken(node.x, shapes);
     layer.make_all_steps(*steps, x, signals);
+    if (node.count > 1) throw Error(layer.name() + ": cannot step: it gives more than one array");
     name_states(*steps, states, layer.name());
     const bool passes = steps->layers.size() == layers;
     for (const std::size_t slot : node.x)

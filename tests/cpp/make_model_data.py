@@ -72,12 +72,32 @@ def graph():
     return Model([words, series, table], outputs, name="graph")
 
 
+def looking():
+    """Attention of every kind, on masks of queries and values; it cannot step."""
+    a, b = Input((None, 2)), Input((None, 2))
+    asking, told = layers.Masking()(a), layers.Masking()(b)
+    found, scores = layers.Attention(use_scale=True, return_attention_scores=True)([asking, told])
+    heads = layers.MultiHeadAttention(2, 3, use_causal_mask=True)(asking, asking)
+    return Model([a, b], [layers.AdditiveAttention()([found, told]), scores, heads], name="looking")
+
+
+def stepping():
+    """Branches that step: a series, tokens and a table, layers called twice, masks that meet."""
+    words, series, table = Input((None,), name="words"), Input((None, 2), name="series"), Input((3,), name="table")
+    steps, text = layers.Masking()(series), layers.Embedding(7, 2, mask_zero=True)(words)
+    cell = LSTM(2, return_sequences=True)
+    both = [cell(steps), cell(text), steps]
+    rows = layers.Concatenate()([layers.Maximum()(both), layers.Average()(both), layers.Subtract()(both[:2])])
+    end = GRU(3)(layers.LayerNormalization()(rows))
+    return Model([words, series, table], [Dense(2, "softmax")(end), rows, layers.Dot(1)([end, table])], name="stepping")
+
+
 def write_graph(made, x):
     """The model, and its outputs."""
-    made.save(FOLDER / "graph.safetensors")
+    made.save(FOLDER / f"{made.name}.safetensors")
     arrays = [(f"x{i}", each) for i, each in enumerate(x)]
     arrays += [(f"y{i}", each) for i, each in enumerate(made.predict(x))]
-    _core.write_safetensors(str(FOLDER / "graph_data.safetensors").encode(), arrays, {})
+    _core.write_safetensors(str(FOLDER / f"{made.name}_data.safetensors").encode(), arrays, {})
 
 
 def write(made, name, x):
@@ -120,6 +140,7 @@ if __name__ == "__main__":
     write(tokens(), "tokens", (np.arange(54).reshape(9, 6, 1) * 5 % 11 % 7).astype(np.float32))
     write_roll_outs()
     table = numbers.reshape(-1)[:27].reshape(9, 3)
-    write_graph(
-        graph(), [(np.arange(45).reshape(9, 5) * 5 % 11 % 7).astype(np.float32), masked.astype(np.float32), table]
-    )
+    words, masked = (np.arange(54).reshape(9, 6) * 5 % 11 % 7).astype(np.float32), masked.astype(np.float32)
+    write_graph(graph(), [(np.arange(45).reshape(9, 5) * 5 % 11 % 7).astype(np.float32), masked, table])
+    write_graph(looking(), [masked, np.roll(masked, 4, axis=0)])
+    write_graph(stepping(), [words, masked, table])

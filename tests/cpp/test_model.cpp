@@ -96,8 +96,10 @@ void runs_a_graph(const std::string& isa) {
   }
   for (const char* const name : {"y0", "y1", "y2"}) expected.push_back(tensor(data, name));
   const std::vector<Shape> found = model.output_shapes(shapes);
-  for (std::size_t o = 0; o < 3; ++o)
-    check(found[o] == data.find("y" + std::to_string(o))->shape, "the shape of y" + std::to_string(o));
+  for (std::size_t o = 0; o < 3; ++o) {
+    const std::string name{'y', static_cast<char>('0' + o)};
+    check(found[o] == data.find(name)->shape, "the shape of " + name);
+  }
 
   for (const std::int64_t at_once : {shapes[0][0], std::int64_t{1}}) {
     std::vector<std::vector<float>> y(expected);
@@ -127,7 +129,74 @@ void runs_a_graph(const std::string& isa) {
   throws([&] { model.predict(from[0], shapes[0], to[0]); }, "graph has 3 inputs");
   throws([&] { model.input_shape(); }, "graph has 3 inputs");
   throws([&] { model.output_shape(shapes[0]); }, "graph has 3 inputs");
-  throws([&] { model.session<float>(); }, "a session runs a row of layers");
+  throws([&] { model.session<float>(); }, "lstm: cannot step: it gives more than one array");
+}
+
+struct GraphData {
+  std::vector<std::vector<float>> x, y;
+  std::vector<Shape> shapes;
+
+  explicit GraphData(const std::string& name) {
+    const SafetensorsFile data(folder + name + "_data.safetensors");
+    for (const TensorInfo& each : data.tensors()) {  // x0, x1, ..., y0, ...
+      const bool given = each.name[0] == 'x';
+      (given ? x : y).push_back(tensor(data, each.name.c_str()));
+      if (given) shapes.push_back(each.shape);
+    }
+  }
+};
+
+template <class V>
+auto pointers(V& arrays) {
+  std::vector<decltype(arrays[0].data())> found;
+  for (auto& each : arrays) found.push_back(each.data());
+  return found;
+}
+
+// Attention: the bits of Python, and no session.
+void looks_back(const std::string& isa) {
+  const GraphData data("looking");
+  const Model model = Model::load(folder + "looking.safetensors");
+  std::vector<std::vector<float>> y = data.y;
+  for (auto& each : y) std::fill(each.begin(), each.end(), 9.0f);
+  const auto from = pointers(data.x);
+  const auto to = pointers(y);
+  model.predict(std::span<const float* const>(from), data.shapes, to);
+  for (std::size_t o = 0; o < y.size(); ++o)
+    check(same_bits(y[o], data.y[o]), "looking: output " + std::to_string(o) + " on " + isa);
+  throws([&] { model.session<float>(); }, "attention: cannot step: its queries read all steps");
+}
+
+// A graph's steps: its last output is Python's predict of all of them, and those of sequences are one a step.
+void steps_a_graph(const std::string& isa) {
+  const GraphData data("stepping");
+  const Model model = Model::load(folder + "stepping.safetensors");
+  const std::int64_t batch = data.shapes[0][0], steps = data.shapes[0][1];
+  Session<float> session = model.session<float>(batch);
+  check(session.inputs() == 3 && session.features(0) == 1 && session.features(1) == 2 && session.features(2) == 3 &&
+            session.all_outputs() == 3 && session.outputs(0) == 2 && session.outputs(1) == 6 && session.outputs(2) == 1,
+        "sizes of a graph's steps");
+  float none = 5;
+  check(!session.step(&none, &none) && none == 5, "one array is not all of them");
+  std::vector<std::vector<float>> x(3), y(3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    x[i].resize(static_cast<std::size_t>(batch * session.features(i)));
+    y[i].resize(static_cast<std::size_t>(batch * session.outputs(i)));
+  }
+  const auto to = pointers(y);
+  for (std::int64_t t = 0; t < steps; ++t) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::int64_t width = session.features(i);
+      for (std::int64_t b = 0; b < batch; ++b)
+        std::copy_n(data.x[i].data() + (i == 2 ? b : b * steps + t) * width, width, x[i].data() + b * width);
+    }
+    const auto from = pointers(x);
+    check(session.step_all(std::vector<const float*>(from.begin(), from.end()).data(), to.data()), "a step is taken");
+    for (std::int64_t b = 0; b < batch; ++b)
+      check(std::equal(y[1].data() + b * 6, y[1].data() + (b + 1) * 6, data.y[1].data() + (b * steps + t) * 6),
+            "rows of a graph's step on " + isa);
+  }
+  check(same_bits(y[0], data.y[0]) && same_bits(y[2], data.y[2]), "the end of a graph's steps on " + isa);
 }
 
 void predicts(const std::string& isa) {
@@ -135,6 +204,8 @@ void predicts(const std::string& isa) {
   predicts_one(isa, "nested", false);
   predicts_one(isa, "tokens", true);
   runs_a_graph(isa);
+  looks_back(isa);
+  steps_a_graph(isa);
 }
 
 void refuses() {

@@ -73,6 +73,25 @@ void steps_allocate_nothing(const std::string& isa) {
     }
 }
 
+void graph_steps_allocate_nothing(const std::string& isa) {
+  Session<float> session = Model::load(folder + "stepping.safetensors").session<float>(3);
+  std::vector<std::vector<float>> x, y;
+  std::vector<const float*> from;
+  std::vector<float*> to;
+  for (std::size_t i = 0; i < 3; ++i) {
+    x.push_back(numbers(3 * session.features(i), 1));
+    y.emplace_back(static_cast<std::size_t>(3 * session.outputs(i)));
+    from.push_back(x[i].data());
+    to.push_back(y[i].data());
+  }
+  const long before = allocations;
+  bool taken = true;
+  for (int i = 0; i < 100; ++i) taken &= session.step_all(from.data(), to.data());
+  session.reset();
+  const long made = allocations - before;
+  check(taken && made == 0, "a graph allocates nothing on " + isa);
+}
+
 void counts() {
   const long before = allocations;
   std::vector<int> some(100);
@@ -177,6 +196,7 @@ int main() {
   counts();
   shared_steps();
   on_every_isa(steps_allocate_nothing);
+  on_every_isa(graph_steps_allocate_nothing);
   outlives();
   states();
   refuses_numbers_outside();

@@ -41,7 +41,7 @@ class Model(GraphPasses):
 
     A layer called several times has one set of parameters, and its gradients add up. Layers are in the order of their
     first calls, in `get_weights` too. Masks flow as in Keras. All that `Sequential` does holds here, but `estimate`;
-    sessions, `generate` and `forecast` are for graphs that are a row of layers, each called once.
+    `generate` and `forecast` are for graphs of one input and one output.
 
     >>> import numpy as np
     >>> from latchwork.layers import LSTM, Concatenate, Dense, Input

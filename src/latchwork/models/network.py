@@ -162,10 +162,10 @@ class Network(RollOuts, Trainer):
     def session(self, n: int = 1, *, threads: int | None = None) -> Session:
         """`n` streams of single time steps: `y = session.step(x)`, `session.reset()`, `session.state`.
 
-        For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards, cells
-        of your own, nor Flatten of a whole sequence. In a session every recurrent layer carries its states on, stateful
-        or not. Its weights are those of now. At most `threads` share a step; None: `lw.num_threads()`. Raises
-        ValueError naming the layer that cannot step.
+        For models of sequences whose layers can go step by step: not Bidirectional, RepeatVector, go_backwards,
+        windows, attention, cells of your own, nor Flatten of a whole sequence. In a session every recurrent layer
+        carries its states on, stateful or not. Its weights are those of now. At most `threads` share a step; None:
+        `lw.num_threads()`. Raises ValueError naming the layer that cannot step.
 
         >>> import numpy as np
         >>> from latchwork.layers import LSTM, Dense
