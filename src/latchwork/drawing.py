@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,35 @@ def panels(ax: Any, count: int, *, size: tuple[float, float], columns: int = 1, 
     for unused in axes.ravel()[count:]:
         figure.delaxes(unused)
     return list(axes.ravel()[:count])
+
+
+class OnePanel(ABC):
+    """Base of findings whose figure is one panel, `_size()` inches wide and high, that `_draw` fills."""
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Its figure, as the class describes it.
+
+        Args:
+            ax: Axes to draw into; None: a new Figure.
+
+        Returns:
+            The matplotlib Figure.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: Another number of Axes.
+        """
+        [axis] = panels(ax, 1, size=self._size())
+        self._draw(axis)
+        return axis.figure
+
+    @abstractmethod
+    def _size(self) -> tuple[float, float]:
+        """Inches of the panel."""
+
+    @abstractmethod
+    def _draw(self, axis: Any) -> None:
+        """Draw into matplotlib Axes."""
 
 
 def draw_history(

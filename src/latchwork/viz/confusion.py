@@ -13,8 +13,10 @@ from latchwork import drawing
 
 
 @dataclass(frozen=True, eq=False)
-class ConfusionMatrix:
+class ConfusionMatrix(drawing.OnePanel):
     """Counts by true and predicted class, as `confusion_matrix` finds them.
+
+    Its `plot`: counts as numbers, shares of each row as colours.
 
     Attributes:
         counts: int64 [C, C]: row the true class, column the predicted one.
@@ -32,21 +34,11 @@ class ConfusionMatrix:
         """The share on the diagonal."""
         return float(np.trace(self.counts) / self.counts.sum())
 
-    def plot(self, *, ax: Any = None) -> Any:
-        """Counts as numbers, shares of each row as colours.
-
-        Args:
-            ax: Axes to draw into; None: a new Figure.
-
-        Returns:
-            The matplotlib Figure.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: Another number of Axes.
-        """
+    def _size(self) -> tuple[float, float]:
         side = max(3.6, 0.5 * len(self.names) + 1.6)
-        [axis] = drawing.panels(ax, 1, size=(side + 0.9, side))
+        return (side + 0.9, side)
+
+    def _draw(self, axis: Any) -> None:
         shares = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
         image = axis.imshow(shares, cmap=drawing.SHARES, vmin=0, vmax=1)
         for (i, j), count in np.ndenumerate(self.counts):
@@ -63,7 +55,6 @@ class ConfusionMatrix:
             xlabel="predicted class",
             ylabel="true class",
         )
-        return axis.figure
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, names: Sequence[str] | None = None) -> ConfusionMatrix:

@@ -124,8 +124,11 @@ def fan(quantiles: ArrayLike, levels: Sequence[float]) -> Fan:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(drawing.OnePanel):
     """How often the truth lay below each quantile, as `calibration` counts it.
+
+    Its `plot`: shares against levels, with what chance alone would give 95 % of the time if all forecasts were
+    independent.
 
     Attributes:
         levels: float64 [Q], how often it should.
@@ -142,20 +145,10 @@ class Calibration:
     count: int
     shares: Array
 
-    def plot(self, *, ax: Any = None) -> Any:
-        """Shares against levels, with what chance alone would give 95 % of the time if all forecasts were independent.
+    def _size(self) -> tuple[float, float]:
+        return (4.8, 4.4)
 
-        Args:
-            ax: Axes to draw into; None: a new Figure.
-
-        Returns:
-            The matplotlib Figure.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: Another number of Axes.
-        """
-        [axis] = drawing.panels(ax, 1, size=(4.8, 4.4))
+    def _draw(self, axis: Any) -> None:
         level = np.linspace(0, 1, 201)
         chance = 1.96 * np.sqrt(level * (1 - level) / self.count)
         axis.fill_between(
@@ -173,7 +166,6 @@ class Calibration:
             xlabel="level of the quantile",
             ylabel="share of the truth below it",
         )
-        return axis.figure
 
 
 def calibration(y_true: ArrayLike, quantiles: ArrayLike, levels: Sequence[float]) -> Calibration:

@@ -16,8 +16,10 @@ KEPT = {"f": "forget gate f", "z": "update gate z"}  # the gate that the old sta
 
 
 @dataclass(frozen=True, eq=False)
-class HalfLife:
+class HalfLife(drawing.OnePanel):
     """How long units remember, as `half_life` finds it.
+
+    Its `plot`: half-lives of the units, the shortest first, against the length of the sequences.
 
     Attributes:
         layer: Its name.
@@ -37,20 +39,10 @@ class HalfLife:
     steps: Array
     length: int
 
-    def plot(self, *, ax: Any = None) -> Any:
-        """Half-lives of the units, the shortest first, against the length of the sequences.
+    def _size(self) -> tuple[float, float]:
+        return (6.4, 3.6)
 
-        Args:
-            ax: Axes to draw into; None: a new Figure.
-
-        Returns:
-            The matplotlib Figure.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: Another number of Axes.
-        """
-        [axis] = drawing.panels(ax, 1, size=(6.4, 3.6))
+    def _draw(self, axis: Any) -> None:
         steps, low, high = np.sort(self.steps), 0.05, 10.0 * self.length
         axis.plot(np.arange(len(steps)), np.clip(steps, low, high), "o", markersize=4, color=drawing.BLUE)
         outside = [at for at, value in enumerate(steps) if not low <= value <= high]
@@ -75,7 +67,6 @@ class HalfLife:
             title=f"{self.layer}: do some units remember as long as the data ask?",
             ylabel=f"half-life by {KEPT[self.gate]}, time steps",
         )
-        return axis.figure
 
 
 def half_life(model: Any, x: Any, layer: Any = None, *, direction: str | None = None) -> HalfLife:
@@ -112,8 +103,11 @@ def half_life(model: Any, x: Any, layer: Any = None, *, direction: str | None = 
 
 
 @dataclass(frozen=True, eq=False)
-class Saturation:
+class Saturation(drawing.OnePanel):
     """How often gates are as good as shut or open, as `saturation` finds it.
+
+    Its `plot`: units by how often their gates are shut and open, as in A. Karpathy et al., "Visualizing and
+    understanding recurrent networks", 2015.
 
     Attributes:
         layer: Its name.
@@ -134,21 +128,10 @@ class Saturation:
     count: int
     labels: dict[str, str]
 
-    def plot(self, *, ax: Any = None) -> Any:
-        """Units by how often their gates are shut and open, as in A. Karpathy et al., "Visualizing and understanding
-        recurrent networks", 2015.
+    def _size(self) -> tuple[float, float]:
+        return (5.2, 4.6)
 
-        Args:
-            ax: Axes to draw into; None: a new Figure.
-
-        Returns:
-            The matplotlib Figure.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: Another number of Axes.
-        """
-        [axis] = drawing.panels(ax, 1, size=(5.2, 4.6))
+    def _draw(self, axis: Any) -> None:
         for i, name in enumerate(self.low):
             axis.plot(
                 self.low[name], self.high[name], "o^sD"[i], color=drawing.COLOURS[i], alpha=0.8, markersize=5,
@@ -163,7 +146,6 @@ class Saturation:
             xlabel="share of steps with the gate shut (< 0.1)",
             ylabel="share of steps with the gate open (> 0.9)",
         )
-        return axis.figure
 
 
 def saturation(model: Any, x: Any, layer: Any = None, *, direction: str | None = None) -> Saturation:
