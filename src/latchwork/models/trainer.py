@@ -135,11 +135,12 @@ class Trainer(Feeding):
             verbose: 0 silent, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal or notebook, else 0; to stderr.
             callbacks: An `lw.callbacks.Callback` or a list of them.
             validation_split: This share of the samples, the last ones, is validated on instead of trained on.
-            validation_data: (x, y) to validate on, or (x, y, sample_weight), or what makes batches of these.
+            validation_data: (x, y) to validate on, or (x, y, sample_weight), or what makes batches of these: its first
+                batch is made and checked before training.
             shuffle: Whether batches are drawn in an order that is a pure function of the seed and the epoch.
-            class_weight: A dict of weights by class number, for a model of one output: that of a sample's class is its
-                weight in training; classes without one have 1.
-            sample_weight: [N]: the loss is the sum of weighted elements over their number, as in Keras. [N, T] for an
+            class_weight: A dict of weights of at least 0 by class number, for a model of one output: that of a sample's
+                class is its weight in training; classes without one have 1.
+            sample_weight: [N], at least 0: the loss is the sum of weighted elements over their number, as in Keras. [N, T] for an
                 output of sequences, a Ragged for a Ragged one. Of several outputs one for all, a list (None: no
                 weights) or a dict by output name. Metrics do not depend on weights.
             steps_per_epoch: Batches of an epoch; None: all there are, once. The next epoch goes on where this one
