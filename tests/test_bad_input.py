@@ -149,9 +149,48 @@ MODELS = {
     "validation_split": (lambda m: m.fit(X, Y, validation_split=1.5), r"validation_split must be in \[0, 1\), got 1.5"),
     "two validations": (lambda m: m.fit(X, Y, validation_split=0.5, validation_data=(X, Y)), "exclude each other"),
     "small validation_split": (lambda m: m.fit(X, Y, validation_split=0.999), "leaves no sample on one side"),
-    "validation pair": (lambda m: m.fit(X, Y, validation_data=X), r"validation_data must be a pair \(x, y\)"),
-    "validation x": (lambda m: m.fit(X, Y, validation_data=(X[:, :, :1], Y)), r"x must be \(B, None, 2\)"),
-    "validation y": (lambda m: m.fit(X, Y, validation_data=(X, Y[:3])), r"y must have shape \(8, 1\)"),
+    "validation pair": (
+        lambda m: m.fit(X, Y, validation_data=X),
+        r"validation_data must be \(x, y\) or \(x, y, sample_weight\), .* got ndarray",
+    ),
+    "validation x": (
+        lambda m: m.fit(X, Y, validation_data=(X[:, :, :1], Y)),
+        r"^validation_data: sequential: x must be \(B, None, 2\), got \(B, 5, 1\)",
+    ),
+    "validation y": (
+        lambda m: m.fit(X, Y, validation_data=(X, Y[:3])),
+        r"^validation_data: y must have shape \(8, 1\) .* got \(3, 1\)",
+    ),
+    "validation tuple": (lambda m: m.fit(X, Y, validation_data=(X, Y, Y, Y)), "iterable of such, got tuple of 4"),
+    "validation batches": (
+        lambda m: m.fit(X, Y, validation_data=lambda: iter([(X[:, :, :1], Y)])),
+        r"^validation_data: batch 1: sequential: x must be \(B, None, 2\)",
+    ),
+    "no validation batches": (
+        lambda m: m.fit(X, Y, validation_data=lambda: iter([])),
+        "^validation_data must have at least one batch, got none",
+    ),
+    "no batches": (lambda m: m.fit(iter([]), steps_per_epoch=1), "^x must have at least one batch, got none"),
+    "a batch of four": (lambda m: m.fit(lambda: iter([(X, Y, Y, Y)])), "x: batch 1: must be .* got tuple of 4"),
+    "a batch without y": (lambda m: m.fit(lambda: iter([X])), r"x: batch 1: must be \(x, y\) .* got ndarray"),
+    "an empty batch": (lambda m: m.fit(lambda: iter([(X[:0], Y[:0])])), "^x: batch 1: x must hold at least one sample"),
+    "negative sample_weight": (
+        lambda m: m.fit(X, Y, sample_weight=np.linspace(1, -0.5, 8)),
+        "sample_weight must be at least 0, got -0.5",
+    ),
+    "negative weights of steps": (
+        lambda m: m.fit(X, Y, validation_data=(X, Y, -np.ones(8))),
+        "validation_data: sample_weight must be at least 0, got -1",
+    ),
+    "negative class_weight": (lambda m: m.fit(X, Y, class_weight={0: -1.0}), "number of at least 0 for each class"),
+    "class_weight of another class": (
+        lambda m: network("sparse_categorical_crossentropy", 3).fit(X, Y, class_weight={0: 1.0, 3: 2.0}),
+        "class_weight: classes must be numbers from 0 to 2, got 3$",
+    ),
+    "class_weight of numbers": (
+        lambda m: m.fit(X, np.linspace(0, 9, 8), class_weight={0: 2.0}),
+        "class_weight: classes must be numbers from 0 to 1, got 9 in y",
+    ),
     "empty validation": (
         lambda m: m.fit(X, Y, validation_data=(X[:0], Y[:0])),
         "validation_data: x must hold at least",

@@ -87,11 +87,17 @@ def test_one_output_with_a_weight(tmp_path):
     assert again.evaluate(*data, verbose=0, return_dict=True)["loss"] > 0
 
 
-def test_weights_of_a_rows_loss_are_refused(tmp_path):
+@pytest.mark.parametrize("weight", [0.5, [0.5], {"dense": 0.5}])
+def test_the_weight_of_a_rows_loss(tmp_path, weight):
     model = Sequential([Dense(1, input_shape=(2,))])
-    model.compile("sgd", "mse", loss_weights=0.5)
-    with pytest.raises(ValueError, match="loss_weights of a Sequential cannot be saved"):
-        model.save(tmp_path / "m.safetensors")
+    model.compile("sgd", "mse", metrics=["mae"], loss_weights=weight)
+    model.save(tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors")
+    data = np.ones((3, 2)), np.zeros(3)
+    whole = model.evaluate(*data, verbose=0)
+    assert again.evaluate(*data, verbose=0) == whole
+    model.compile("sgd", "mse", metrics=["mae"])
+    assert model.evaluate(*data, verbose=0)[0] == pytest.approx(2 * whole[0])
 
 
 # ---- what is no model ------------------------------------------------------------------------------------------------

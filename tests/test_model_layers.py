@@ -198,3 +198,51 @@ def test_every_layer_is_tried():
     assert used == {*LAYERS.classes, *CELLS.classes}
     abstract = {"Layer", "Recurrent", "Cell", "Merge", "Input", "Symbol", "Variable", "CallPlan", "Explanation"}
     assert used == {name for name in layers.__all__ if isinstance(getattr(layers, name), type)} - abstract
+
+
+# ---- weights at once, where the input is known -----------------------------------------------------------------------
+
+
+def known_models():
+    x = lw.layers.Input((5, 2))
+    bidirectional = lw.layers.Bidirectional(lw.layers.LSTM(3))
+    return [
+        lw.models.Sequential([lw.layers.Input((5, 2)), lw.layers.LSTM(3), lw.layers.Dense(1)]),
+        lw.models.Sequential([lw.layers.LSTM(3, input_shape=(5, 2)), lw.layers.Dense(1)]),
+        lw.models.Model(x, lw.layers.Dense(1)(lw.layers.LSTM(3)(x))),
+        lw.models.Sequential([lw.layers.Input((5, 2)), bidirectional, lw.layers.Dense(1)]),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_layer_has_weights_at_once(kind):
+    """Those that the model then has; what is written into a layer is in the model, and a layer added keeps it."""
+    lw.set_seed(4)
+    first = known_models()[kind]
+    lw.set_seed(4)
+    model = known_models()[kind]
+    of_layer = model.layers[0].get_weights()
+    wanted = first.get_weights()
+    for weight, other in zip(of_layer, wanted, strict=False):
+        np.testing.assert_array_equal(weight, other)
+    assert len(of_layer) == len(wanted) - 2
+    model = known_models()[kind]
+    model.layers[0].set_weights([np.full_like(w, 0.5) for w in of_layer])
+    assert all((w == 0.5).all() for w in model.get_weights()[:-2])
+    if kind == 3:
+        model = known_models()[kind]
+        assert model.layers[0].forward_layer.get_weights()[0].shape == (2, 12)
+    if kind == 0:
+        model.add(lw.layers.Dense(2))
+        assert (model.layers[0].get_weights()[0] == 0.5).all()
+        assert model.layers[2].get_weights()[0].shape == (1, 2)
+
+
+def test_a_layer_of_an_unknown_input_has_none():
+    """As in Keras."""
+    model = lw.models.Sequential([lw.layers.LSTM(3), lw.layers.Dense(1)])
+    assert model.layers[0].get_weights() == []
+    with pytest.raises(ValueError, match="weights cannot be set yet"):
+        model.layers[0].set_weights([])
+    model.predict(np.ones((1, 5, 2)))
+    assert len(model.layers[0].get_weights()) == 3

@@ -291,7 +291,7 @@ def wrong_shape():
 
 
 REFUSED = {
-    "early": (lambda m: m.fit(few(), epochs=2, steps_per_epoch=2), "x ended after 1 batches of epoch 2, but steps_per"),
+    "early": (lambda m: m.fit(few(), epochs=2, steps_per_epoch=2), "x ended after 1 batch of epoch 2, but steps_per"),
     "once": (lambda m: m.fit(pairs(), epochs=2), "x is an iterator, which ends once: give steps_per_epoch"),
     "empty": (lambda m: m.fit(iter(())), "x must have at least one batch, got none"),
     "shape": (lambda m: m.fit(wrong_shape), "x: batch 3: "),

@@ -140,6 +140,32 @@ def test_a_chunk_that_is_not_finite_ends_its_batch():
     assert model.optimizer.iterations == 4
 
 
+@pytest.mark.parametrize("weights", [np.arange(N) / N, RNG.random((N, T))], ids=["samples", "steps"])
+def test_with_weights_validation_and_callbacks(weights):
+    """Validation runs whole sequences from zero states; hooks count batches, not chunks."""
+    model, by_hand = (built(STACKS["lstm"](s), metrics=["mae"]) for s in (False, True))
+    seen = []
+    callbacks = [
+        lw.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, sorted(logs)))),
+        lw.callbacks.EarlyStopping("val_loss", patience=5),
+    ]
+    held = X[:3], Y[:3], weights[:3]
+    history = model.fit(
+        X, Y, 5, 2, 0, callbacks, shuffle=False, sample_weight=weights, validation_data=held, tbptt=3
+    ).history
+    for epoch in range(2):
+        for i in range(0, N, 5):
+            for t in range(0, T, 3):
+                part = weights[i : i + 5] if weights.ndim == 1 else weights[i : i + 5, t : t + 3]
+                by_hand.train_on_batch(X[i : i + 5, t : t + 3], Y[i : i + 5, t : t + 3], part)
+            by_hand.reset_states()
+        found = by_hand.evaluate(*held[:2], sample_weight=held[2], verbose=0, return_dict=True)
+        by_hand.reset_states()
+        assert {name: history[f"val_{name}"][epoch] for name in found} == found
+    assert same(model.get_weights(), by_hand.get_weights())
+    assert seen == [(batch, ["loss", "mae"]) for batch in (0, 1)] * 2
+
+
 def last(layer):
     return [layer, Dense(2)]
 
@@ -153,6 +179,10 @@ REFUSED = {
     "flat": (lambda: built([LSTM(3, return_sequences=True), Flatten(), Dense(2)], (T, F)), {}, "'flatten'"),
     "last": (lambda: built(last(LSTM(3))), {}, "output 'dense' must be a sequence"),
     "none": (lambda: built([Dense(2)]), {}, "there must be a recurrent layer"),
+    "classes": (
+        lambda: built(STACKS["lstm"](False)), {"class_weight": {0: 1.0}},
+        "class_weight must be None for an output of sequences",
+    ),
     "and": (lambda: built(STACKS["lstm"](False)), {"accumulate": 2}, "accumulate and tbptt exclude each other"),
 }  # fmt: skip
 

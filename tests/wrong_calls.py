@@ -482,6 +482,7 @@ CORE = {
     "parse_json": [lambda: of_call(_core.parse_json, text='{"a": [1, 2.5, null, true, "b"]}')],
     "Session": [session],
     "Session.step": [method(made_session, "step", x=array(2, 3))],
+    "Session.step_all": [method(made_session, "step_all", x=[array(2, 3)])],
     "Session.reset": [method(made_session, "reset", stream=1)],
     "Session.state": [method(made_session, "state")],
     "Session.set_state": [method(made_session, "set_state", states=[array(2, 5), array(2, 5)])],

@@ -22,6 +22,7 @@ class Parametric(Explainable):
     trainable: bool
     variables: list[Variable]
     _arena: Arena | None
+    _model: Any  # None, or a weak reference to the model, or the wrapper, that it belongs to
     _declared: bool  # the variables are fixed, they come with the next arena
     _declares: bool  # `build` of a subclass runs, to say which there are
 
@@ -128,16 +129,27 @@ class Parametric(Explainable):
         """The number of parameters, 0 before the layer is built."""
         return sum(variable.size for variable in self.variables)
 
+    def _make_weights(self) -> None:
+        """Create the parameters now, where the model that the layer is in knows for what input."""
+        owner = None if self._model is None else self._model()
+        if self._arena is None and owner is not None:
+            owner._make_weights()
+
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of the parameters in Keras' order, each in its variable's shape and dtype."""
+        """Copies of the parameters in Keras' order, each in its variable's shape and dtype.
+
+        Empty where they do not exist: before the first batch, unless the layer is built or its model knows its input.
+        """
+        self._make_weights()
         return [variable.value.copy() for variable in self.variables]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Write all parameters from `weights`, of any float or integer dtype, in the order and shapes of `get_weights`.
 
         Raises:
-            ValueError: The layer is not built, or an array does not fit; nothing was written.
+            ValueError: There are no parameters yet, or an array does not fit; nothing was written.
         """
+        self._make_weights()
         write_weights([self], weights)
 
 

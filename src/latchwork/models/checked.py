@@ -34,19 +34,23 @@ class Checked(Explaining):
 
     @usual_floats
     def _pair(self, x: Any, y: Any, verb: str, sample_weight: Any = None) -> tuple[Rows, Rows]:
-        """x and y, with weights if there are any, checked and cast; the model is not built yet."""
+        """x and y, with weights if there are any, checked and cast; the model is not built yet.
+
+        verb: Begins the errors that the arguments themselves do not explain; "" where the caller says whose they are.
+        """
+        verb = verb and f"{verb}: "
         if x is None or y is None:
-            raise ValueError(f"{verb}: {'x' if x is None else 'y'} must be given")
+            raise ValueError(f"{verb}{'x' if x is None else 'y'} must be given")
         assert self._compiled is not None
         rows, forms = self._read(x)
         if len(rows) == 0:
-            raise ValueError(f"{verb}: x must hold at least one sample, got none")
+            raise ValueError(f"{verb}x must hold at least one sample, got none")
         asked = Asked(self._compiled.heads, self.output_names, forms, len(rows), self.dtype)
         return rows, asked.targets(y, sample_weight)
 
-    def _class_weighted(self, y: Rows, class_weight: Any) -> Rows:
+    def _class_weighted(self, x: Rows, y: Rows, class_weight: Any) -> Rows:
         assert self._compiled is not None
-        return class_weighted(self._compiled.heads, y, class_weight, self.dtype)
+        return class_weighted(self._compiled.heads, self._read(x)[1], y, class_weight, self.dtype)
 
     def _built(self, x: Rows) -> Arena:
         """The model's parameters, created now if these are its first rows."""

@@ -40,10 +40,10 @@ class Feeding(OwnLoops):
 
         def read(item: Any) -> tuple[Rows, Rows]:
             given_x, given_y, weight = training_parts(item)
-            x, y = self._pair(given_x, given_y, name, weight)
+            x, y = self._pair(given_x, given_y, "", weight)
             if tbptt is not None:
                 self._check_chunks(tbptt, x)
-            return x, y if class_weight is None else self._class_weighted(y, class_weight)
+            return x, y if class_weight is None else self._class_weighted(x, y, class_weight)
 
         return Stream(source, name, steps, steps_name, read)
 
@@ -51,7 +51,7 @@ class Feeding(OwnLoops):
         self, x: Rows, y: Rows, batch_size: int, *, steps: int | None, shuffle: bool, class_weight: Any, tbptt: Any
     ) -> Batches:
         if class_weight is not None:
-            y = self._class_weighted(y, class_weight)
+            y = self._class_weighted(x, y, class_weight)
         if tbptt is not None:
             self._check_chunks(tbptt, x)
 
@@ -70,11 +70,18 @@ class Feeding(OwnLoops):
             stream = self._training_stream(given, "validation_data", steps, "validation_steps")
             if not stream.again and steps is None:
                 raise ValueError("validation_data is an iterator, which ends once: give validation_steps")
+            stream.first()  # what is wrong with it is said before training
             return Validation(stream, freq)
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise ValueError("validation_data must be a pair (x, y), or (x, y, sample_weight), or an iterable of such")
+            got = type(given).__name__ + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
+            raise ValueError(
+                f"validation_data must be (x, y) or (x, y, sample_weight), or an iterable of such, got {got}"
+            )
         given_x, given_y, *weights = given
-        x, y = self._pair(given_x, given_y, "validation_data", *weights)
+        try:
+            x, y = self._pair(given_x, given_y, "", *weights)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from None
         return self._held_out_rows(x, y, batch_size, steps, freq)
 
     def _held_out_rows(self, x: Rows, y: Rows, batch_size: int | None, steps: int | None, freq: Any) -> Validation:

@@ -179,9 +179,10 @@ def _resume(model: Network, file: _core.SafetensorsFile, path: str) -> None:
     """Compile as the file says, and put back how far training had come."""
     where = f"{path}: training"
     fields = as_object(file.description("training"), where)
-    weights = ("loss_weights",) if model.is_graph else ()
+    weights = ("loss_weights",) if model.is_graph or "loss_weights" in fields else ()
     check_keys(fields, ("optimizer", "iterations", "loss", *weights, "metrics", "epochs_trained", "seed"), where)
     optimizer = rebuild(fields["optimizer"], OPTIMIZERS, f"{where}: optimizer")
+    told: dict[str, Any]
     if model.is_graph:
         count = len(model.output_names)
         given = {name: _list_of(fields, name, where) for name in ("loss", "loss_weights", "metrics")}
@@ -201,6 +202,10 @@ def _resume(model: Network, file: _core.SafetensorsFile, path: str) -> None:
             "loss": _loss(fields["loss"], f"{where}: loss"),
             "metrics": _metrics(fields["metrics"], f"{where}: metrics"),
         }
+        if weights:
+            told["loss_weights"] = _loss_weight(
+                fields["loss_weights"], told["loss"] is not None, f"{where}: loss_weights"
+            )
     counts = {name: _count(fields[name], f"{where}: {name}") for name in ("iterations", "epochs_trained", "seed")}
     try:
         model.compile(optimizer, **told)

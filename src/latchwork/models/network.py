@@ -76,6 +76,10 @@ class Network(RollOuts, Trainer):
 
     # ---- weights and looks --------------------------------------------------------------------------------------
 
+    def _make_weights(self) -> None:
+        if self._arena is None and self._known():
+            self.build()
+
     @property
     def variables(self) -> list[Variable]:
         """All parameters in file order, each with `name`, `value` and `gradient`."""

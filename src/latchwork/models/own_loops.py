@@ -48,7 +48,7 @@ class OwnLoops(Checked):
         compiled = self._compiled_with_loss("train_on_batch")
         x, y = self._pair(x, y, "train_on_batch", sample_weight)
         if class_weight is not None:
-            y = self._class_weighted(y, class_weight)
+            y = self._class_weighted(x, y, class_weight)
         figures = compiled.figures()
         arena = self._built(x)
         ranges = compiled.begin(arena)

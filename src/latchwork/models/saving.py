@@ -159,9 +159,8 @@ def _heads(model: Network, heads: Sequence[Head]) -> dict[str, Any]:
     weights_of = [head.weight for head in heads]
     if model.is_graph:
         return {"loss": losses_of, "loss_weights": weights_of, "metrics": metrics_of}
-    if weights_of != [1.0]:
-        raise ValueError(f"{model.name}: loss_weights of a Sequential cannot be saved: compile without them")
-    return {"loss": losses_of[0], "metrics": metrics_of[0]}
+    weight = {} if weights_of == [1.0] else {"loss_weights": weights_of[0]}
+    return {"loss": losses_of[0], **weight, "metrics": metrics_of[0]}
 
 
 def _extras(extras: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, NDArray[Any]]]]:

@@ -83,7 +83,7 @@ class Session:
             made = self._core.step_all([as_array(part, "x", self._dtype) for part in self._parts(x)])
             made = [y.copy() for y in made] if copy else made
             return made[0] if len(made) == 1 else made
-        if isinstance(x, Mapping):
+        if type(x) is not np.ndarray and isinstance(x, Mapping):
             (x,) = self._parts(x)
         if type(x) is not np.ndarray or x.dtype is not self._dtype or not x.flags.c_contiguous:
             x = as_array(x, "x", self._dtype)

@@ -99,7 +99,8 @@ class Stream:
         if done < (self.count or 1):
             said = f"{self._steps_name} is {self.steps}" if self.steps is not None else f"its length is {self.length}"
             why = f", but {said}" if self.count is not None else ""
-            raise ValueError(f"{self.name} ended after {done} batches of epoch {number + 1}{why}")
+            batches = f"{done} batch" if done == 1 else f"{done} batches"
+            raise ValueError(f"{self.name} ended after {batches} of epoch {number + 1}{why}")
 
     def _passes(self, at: int, earlier: int) -> Iterator[Any]:
         """One pass after another, from the batch that `at` others are before, as far as that can be known."""

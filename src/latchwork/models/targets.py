@@ -71,6 +71,8 @@ def as_weights(weights: Any, form: Form, count: int, dtype: np.dtype[Any]) -> On
     values = given.values if isinstance(given, Ragged) else given
     if not _core.all_finite(values):
         raise ValueError("sample_weight must be finite, got NaN or infinity")
+    if values.size and values.min() < 0:
+        raise ValueError(f"sample_weight must be at least 0, got {values.min():g}")
     if form.offsets is not None:
         steps = (int(form.offsets[-1]), 1)
         if isinstance(given, Ragged) and np.array_equal(given.offsets, form.offsets) and values.shape == steps:
@@ -89,7 +91,9 @@ def as_weights(weights: Any, form: Form, count: int, dtype: np.dtype[Any]) -> On
     return flat
 
 
-def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.dtype[Any]) -> Several:
+def class_weighted(
+    heads: Sequence[Head], forms: Sequence[Form], y: Rows, class_weight: Any, dtype: np.dtype[Any]
+) -> Several:
     """Targets y with the weight of each sample's class: the class number, the largest of a one-hot row, or 0 and 1."""
     loss = heads[0].loss
     if len(heads) > 1 or loss is None:
@@ -101,8 +105,10 @@ def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.
     for number, weight in class_weight.items():
         whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
         real = isinstance(weight, (int, float, np.number)) and not isinstance(weight, bool)
-        if not whole or not real or not math.isfinite(weight):
-            raise ValueError(f"class_weight must hold a finite number for each class, got {number!r}: {weight!r}")
+        if not whole or not real or not 0 <= weight < math.inf:
+            raise ValueError(
+                f"class_weight must hold a finite number of at least 0 for each class, got {number!r}: {weight!r}"
+            )
     if isinstance(y, Ragged) or loss.sequences or y.ndim > (1 if loss.labels else 2):
         raise ValueError("class_weight must be None for an output of sequences: give sample_weight")
     if y.ndim == 2 and y.shape[1] > 1:
@@ -111,6 +117,12 @@ def class_weighted(heads: Sequence[Head], y: Rows, class_weight: Any, dtype: np.
             raise ValueError("class_weight must be None for rows of y with several largest numbers: give sample_weight")
     else:
         classes = np.rint(y.reshape(len(y)))
+    last = max((forms[0].shape[-1] or 1) - 1, 1)
+    there = classes[np.isfinite(classes)]
+    for number in (*class_weight, *((there.min(), there.max()) if there.size else ())):
+        if not 0 <= number <= last:
+            whose = "" if number in class_weight else " in y"
+            raise ValueError(f"class_weight: classes must be numbers from 0 to {last}, got {int(number)}{whose}")
     weights = np.ones(len(y), dtype)  # of targets that are not there too
     for number, weight in class_weight.items():
         weights[classes == number] = weight

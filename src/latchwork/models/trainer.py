@@ -1,4 +1,4 @@
-"""compile, fit, evaluate, predict, train_on_batch: what a model does besides having layers."""
+"""compile and fit."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from latchwork.memory import as_memory
 from latchwork.models.batches import Batches, Rows, split_rows
 from latchwork.models.checked import BATCH_SIZE
 from latchwork.models.compiled import Compiled
-from latchwork.models.feeding import Feeding, only_arrays, optional_count
-from latchwork.models.figures import reported
+from latchwork.models.evaluating import Evaluating
+from latchwork.models.feeding import only_arrays, optional_count
 from latchwork.models.fit import Fit
 from latchwork.models.heads import heads_of
 from latchwork.models.memory import MemoryPlan, memory_plan
 from latchwork.models.streams import Stream, is_stream
 from latchwork.models.tbptt import Chunks, steps_between
-from latchwork.models.use import alone, shared
+from latchwork.models.use import alone
 from latchwork.names import resolve
 from latchwork.progress import Progress, verbosity
 
 ON_NONFINITE = ("raise", "stop", "skip", "ignore")
 
 
-class Trainer(Feeding):
+class Trainer(Evaluating):
     """Training for a model that has `layers` and knows what `Passes` asks of it.
 
     Threads may predict and evaluate at once; what changes weights or carried states needs the model alone, and raises
@@ -40,8 +40,6 @@ class Trainer(Feeding):
         self.history: History | None = None  # of the last `fit`, also of one that was interrupted
         self.epochs_trained = 0  # numbers the shuffles: fit twice for one epoch is fit once for two
         self._seed: Callable[[], int] = random.seed  # of the shuffles; a file brings its own
-
-    # ---- the public verbs ---------------------------------------------------------------------------------------
 
     def compile(
         self,
@@ -135,13 +133,14 @@ class Trainer(Feeding):
             verbose: 0 silent, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal or notebook, else 0; to stderr.
             callbacks: An `lw.callbacks.Callback` or a list of them.
             validation_split: This share of the samples, the last ones, is validated on instead of trained on.
-            validation_data: (x, y) to validate on, or (x, y, sample_weight), or what makes batches of these.
+            validation_data: (x, y) to validate on, or (x, y, sample_weight), or what makes batches of these: its first
+                batch is made and checked before training.
             shuffle: Whether batches are drawn in an order that is a pure function of the seed and the epoch.
-            class_weight: A dict of weights by class number, for a model of one output: that of a sample's class is its
-                weight in training; classes without one have 1.
-            sample_weight: [N]: the loss is the sum of weighted elements over their number, as in Keras. [N, T] for an
-                output of sequences, a Ragged for a Ragged one. Of several outputs one for all, a list (None: no
-                weights) or a dict by output name. Metrics do not depend on weights.
+            class_weight: A dict of weights of at least 0 by class number, for a model of one output: that of a sample's
+                class is its weight in training; classes without one have 1.
+            sample_weight: [N], at least 0: the loss is the sum of weighted elements over their number, as in Keras.
+                [N, T] for an output of sequences, a Ragged for a Ragged one. Of several outputs one for all, a list
+                (None: no weights) or a dict by output name. Metrics do not depend on weights.
             steps_per_epoch: Batches of an epoch; None: all there are, once. The next epoch goes on where this one
                 ended, and the data begin anew when they end.
             validation_steps: Validate on the first so many batches only (of 32, if validation_batch_size is None).
@@ -246,114 +245,7 @@ class Trainer(Feeding):
         ).run(initial_epoch, epochs)
         return history
 
-    @shared
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        *,
-        callbacks: Any = None,
-        return_dict: bool = False,
-        sample_weight: Any = None,
-        steps: int | None = None,
-        **others: Any,
-    ) -> Any:
-        """The loss over all samples: a float, or [loss, *metrics], or a dict with return_dict=True.
-
-        Args:
-            x, y, sample_weight, verbose, callbacks: As in `fit`.
-            batch_size: None: 256. It only bounds memory: figures are taken from all outputs at once, unless x makes the
-                batches.
-            steps: Only so many batches, the first ones (of 32, if batch_size is None).
-            return_dict: Figures by name.
-
-        Raises:
-            ValueError: As `fit`.
-        """
-        refuse("evaluate", others, {}, ("batch_size", "verbose", "return_dict"))
-        compiled = self._compiled_with_loss("evaluate")
-        steps = optional_count(steps, "evaluate: steps")
-        figures, level = compiled.figures(), verbosity(verbose)
-        if is_stream(x):
-            only_arrays("evaluate", y=y, batch_size=batch_size, sample_weight=sample_weight)
-            stream = self._training_stream(x, "x", steps, "steps")
-            self._built(stream.first()[0])
-            hooks = CallbackList(callbacks, self, verbose=level, steps=stream.count, metrics=figures.names)
-            hooks.attach()
-            return reported(self._evaluate_stream(stream, figures, hooks, Progress(level, stream.count)), return_dict)
-        x, y = self._pair(x, y, "evaluate", sample_weight)
-        x, y, size = self._first_steps(x, y, batch_size, steps, "batch_size", "evaluate: steps")
-        batches = -(-len(x) // size)
-        hooks = CallbackList(callbacks, self, verbose=level, steps=batches, metrics=figures.names)
-        self._built(x)
-        hooks.attach()
-        return reported(self._evaluate(x, y, size, figures, hooks, Progress(level, batches)), return_dict)
-
-    @shared
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: Any = 0,
-        *,
-        callbacks: Any = None,
-        steps: int | None = None,
-        **others: Any,
-    ) -> Any:
-        """The model's output, [N, ...] of its dtype; Ragged where x is Ragged and the output a sequence. Of several
-        outputs the list.
-
-        Works before `compile`. No rows give no rows.
-
-        Args:
-            x: As in `fit`; what makes batches may make x alone, or tuples whose first part is x.
-            batch_size: None: 256. It only bounds memory, the result does not depend on it.
-            verbose: As in `fit`, 0 by default.
-            callbacks: As in `fit`.
-            steps: As in `evaluate`.
-
-        Raises:
-            ValueError: x has the wrong shape or dtype.
-        """
-        refuse("predict", others, {}, ("batch_size", "verbose", "callbacks"))
-        steps, level = optional_count(steps, "predict: steps"), verbosity(verbose)
-        batches: int | None
-        streamed = is_stream(x)
-        if streamed:
-            only_arrays("predict", batch_size=batch_size)
-            stream = Stream(x, "x", steps, "steps", lambda item: self._read(_x_of(item))[0])
-            self._built(stream.first())
-            batches = stream.count
-        else:
-            rows, forms = self._read(x)
-            if steps is None:
-                size = self._rows_at_once(batch_size, "batch_size")
-            else:
-                rows, _, size = self._first_steps(rows, None, batch_size, steps, "batch_size", "predict: steps")
-                forms = self._read(rows)[1]
-            self._built(rows)
-            batches = -(-len(rows) // size)
-        hooks = CallbackList(callbacks, self, verbose=level, steps=batches)
-        hooks.attach()
-        progress = Progress(level, batches)
-        progress.begin("Predict")
-        hooks.call("on_predict_begin")
-        if streamed:
-            y = self._predict_stream(stream, hooks, progress)
-        else:
-            y, _ = self._outputs(rows, forms, size, hooks, "predict", progress)
-        hooks.call("on_predict_end")
-        progress.end(batches or 0, {})
-        return y
-
 
 def _cut(x: Rows, chunks: Chunks | None) -> Rows:
     """The longest part of x that runs at once."""
     return x if chunks is None else steps_between(x, 0, chunks.steps)
-
-
-def _x_of(item: Any) -> Any:
-    """x of a batch that `predict` is fed; a tuple is (x,), (x, y) or (x, y, sample_weight), as in Keras."""
-    return item[0] if isinstance(item, tuple) and 1 <= len(item) <= 3 else item

@@ -227,8 +227,8 @@ class Optimizer(Refusing, Shown, ABC):
             self._step(arrays[0], arrays[1], arrays[2:])
         if self.use_ema:
             self._average(params)
-        if self.schedule is None:
-            vars(self)["iterations"] = self.iterations + 1  # past __setattr__, which has nothing to do: half a microsecond a step
+        if self.schedule is None:  # past __setattr__, which has nothing to do: half a microsecond a step
+            vars(self)["iterations"] = self.iterations + 1
         else:
             self.iterations += 1
 
