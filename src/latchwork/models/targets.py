@@ -14,7 +14,7 @@ from latchwork import _core
 from latchwork.fields import Value
 from latchwork.layers.arguments import Shape, as_input
 from latchwork.layers.dense import like, values_of
-from latchwork.losses import Loss
+from latchwork.losses import Loss, Masked
 from latchwork.models.batches import One, Rows, Several
 from latchwork.models.forms import Form
 from latchwork.models.heads import Head
@@ -118,9 +118,9 @@ def class_weighted(
     else:
         classes = np.rint(y.reshape(len(y)))
     last = max((forms[0].shape[-1] or 1) - 1, 1)
-    there = classes[np.isfinite(classes)]
+    there = classes[np.isfinite(classes)] if not isinstance(loss, Masked) else classes[:0]
     for number in (*class_weight, *((there.min(), there.max()) if there.size else ())):
-        if not 0 <= number <= last:
+        if not -1 <= number <= last:  # -1: the other class of hinge, or a label of no class
             whose = "" if number in class_weight else " in y"
             raise ValueError(f"class_weight: classes must be numbers from 0 to {last}, got {int(number)}{whose}")
     weights = np.ones(len(y), dtype)  # of targets that are not there too
