@@ -1,7 +1,5 @@
 """What `model.estimate` says against what happens: bytes within 15 %, and time within 30 % on a quiet machine.
 
-Bytes may differ by 16 KB, where small results weigh, which live in numpy's memory.
-
 `python benchmarks/estimates.py` prints a table and fails where a row is outside; `--busy` judges bytes alone.
 """
 
@@ -19,8 +17,6 @@ import numpy as np
 from latchwork import _core
 from latchwork.layers import GRU, LSTM, Bidirectional, Dense, Dropout, SimpleRNN
 from latchwork.models import Sequential
-
-SMALL = 16384  # bytes
 
 ROWS: dict[str, tuple[Callable[[], list[Any]], int, int, int]] = {  # layers, B, T, I
     "LSTM(50), Dense": (lambda: [LSTM(50), Dense(1)], 32, 12, 1),
@@ -47,12 +43,8 @@ def observed(work: Callable[[], Any]) -> tuple[int, float]:
     return _core.pool_peak() - before, statistics.median(times)
 
 
-def of_bytes(said: int, seen: int) -> float:
-    return 1.0 if abs(said - seen) <= SMALL else said / seen
-
-
 def ratios(name: str, memory: str) -> dict[str, float]:
-    """Estimated over observed; 1 for bytes that hardly differ."""
+    """Estimated over observed."""
     layers, batch, steps, features = ROWS[name]
     model = Sequential(layers())
     model.build((None, None, features))
@@ -64,8 +56,8 @@ def ratios(name: str, memory: str) -> dict[str, float]:
     trained = observed(lambda: model.fit(x, y, batch, verbose=0, memory=memory))
     predicted = observed(lambda: model.predict(x[:batch], batch))
     return {
-        "training bytes": of_bytes(said.training_bytes, trained[0]),
-        "predict bytes": of_bytes(said.predict_bytes, predicted[0]),
+        "training bytes": said.training_bytes / trained[0],
+        "predict bytes": said.predict_bytes / predicted[0],
         "training time": batches * said.training_ns / trained[1],
         "predict time": said.predict_ns / predicted[1],
     }

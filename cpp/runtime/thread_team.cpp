@@ -70,7 +70,7 @@ class Workers {
     function(context, 0);
     spin_until([&] { return running_.load(std::memory_order_acquire) == 0; });
     const auto end = Turnout::Clock::now();
-    turnout.add(LongWait::waited() - waited, end - start, end);
+    turnout.add(size, LongWait::waited() - waited, end - start, end);
   }
 
  private:

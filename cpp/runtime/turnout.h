@@ -11,20 +11,19 @@ class Turnout {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // After a call: what it took, and what of that its caller spent waiting for members beyond a hand-over.
-  void add(Clock::duration waited, Clock::duration total, Clock::time_point now) noexcept {
-    waited_ += waited;
+  // After a call of `members`: what it took, and what of that its caller spent waiting for them beyond a hand-over.
+  void add(int members, Clock::duration waited, Clock::duration total, Clock::time_point now) noexcept {
+    alone_ += members * (total - waited);  // what all shares take one after the other, if they are like the caller's
     total_ += total;
     if (total_ < kWindow) return;
-    // Alone, two members' work takes twice what the caller does itself. Shares that are not equal are not lateness:
-    // the line is not at a half.
-    if (3 * waited_ > 2 * total_) {
+    // Not as soon as alone is faster: shares that are not equal are not lateness.
+    if (3 * alone_ < 2 * total_) {
       pause_ = std::clamp(2 * pause_, kShortest, kLongest);
       until_ = now + pause_;
     } else {
       pause_ = {};
     }
-    waited_ = total_ = {};
+    alone_ = total_ = {};
   }
 
   // Callers work alone for a while, then try again.
@@ -37,7 +36,7 @@ class Turnout {
   static constexpr Clock::duration kShortest = std::chrono::milliseconds(20);
   static constexpr Clock::duration kLongest = std::chrono::milliseconds(160);
 
-  Clock::duration waited_{}, total_{}, pause_{};
+  Clock::duration alone_{}, total_{}, pause_{};
   Clock::time_point until_{};
 };
 

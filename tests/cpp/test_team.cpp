@@ -79,18 +79,22 @@ void late_teams_sit_out() {
   using std::chrono::milliseconds;
   const Turnout::Clock::time_point start{std::chrono::hours(1)};
   Turnout turnout;
-  turnout.add(milliseconds(3), milliseconds(3), start);
+  turnout.add(2, milliseconds(3), milliseconds(3), start);
   check(turnout.pays(start), "a short call tells nothing");
-  turnout.add(milliseconds(0), milliseconds(3), start);
+  turnout.add(2, milliseconds(0), milliseconds(3), start);
   check(turnout.pays(start) && !turnout.doubted(), "half the time is not late");
-  turnout.add(milliseconds(4), milliseconds(5), start);
+  turnout.add(2, milliseconds(4), milliseconds(5), start);
   check(!turnout.pays(start + milliseconds(19)) && turnout.pays(start + milliseconds(20)), "out for 20 ms");
-  turnout.add(milliseconds(4), milliseconds(5), start);
+  turnout.add(2, milliseconds(4), milliseconds(5), start);
   check(!turnout.pays(start + milliseconds(39)) && turnout.pays(start + milliseconds(40)), "late again: for 40 ms");
-  for (int i = 0; i < 10; ++i) turnout.add(milliseconds(4), milliseconds(5), start);
+  for (int i = 0; i < 10; ++i) turnout.add(2, milliseconds(4), milliseconds(5), start);
   check(turnout.pays(start + milliseconds(160)), "never more than 160 ms");
-  turnout.add(milliseconds(1), milliseconds(5), start);
+  turnout.add(2, milliseconds(1), milliseconds(5), start);
   check(!turnout.doubted(), "back in time: nothing is held against it");
+  turnout.add(16, milliseconds(9), milliseconds(10), start);
+  check(!turnout.doubted(), "sixteen do more in a tenth of the time than one in all of it");
+  turnout.add(16, milliseconds(97), milliseconds(100), start);
+  check(turnout.doubted(), "but not in a thirtieth");
 }
 
 // A member that sleeps in every call: after some milliseconds its caller works alone.
