@@ -67,7 +67,9 @@ double outer(Index terms) {
   const Index rows = kernel.tile_rows, columns = kernel.panel_columns;
   const Buffer<float> a = filled(terms * rows, 0.5f), b = filled(terms * columns, 0.25f);
   Buffer<float> out = filled(rows * columns, 0.0f);
-  const OuterArgs<float> args{&terms, 1, rows, columns, a.data(), b.data(), columns, out.data(), columns};
+  std::vector<float*> out_rows;
+  for (Index r = 0; r < rows; ++r) out_rows.push_back(out.data() + r * columns);
+  const OuterArgs<float> args{&terms, 1, rows, columns, a.data(), b.data(), columns, out_rows.data()};
   return 2e-9 * static_cast<double>(rows * columns * terms) / seconds_of([&] { kernel.outer(args); });
 }
 

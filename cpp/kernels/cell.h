@@ -138,7 +138,7 @@ inline void backward_units(const PointwiseArgs<typename V::Scalar>& a, const Act
   for (int s = 0; s < info.states; ++s) x.d_previous[s].store(a.d_previous[s].data + r * a.d_previous[s].stride + unit);
   T* const slots = a.slots.data + r * a.slots.stride + u;
   for (int s = pass.first_slot; s < pass.first_slot + pass.slot_count; ++s)
-    x.d_slot[s].store(slots + s * a.slot_stride);
+    store_units(x.d_slot[s], slots + s * a.slot_stride, n);
 }
 
 // The activations are told apart once a pass; the loops below see constants.

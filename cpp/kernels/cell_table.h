@@ -15,7 +15,8 @@ constexpr int kMaxVectors = 8;
 constexpr int kMaxRowInputs = 2;
 constexpr int kMaxStatistics = 2;
 
-enum class Operand : int { x, h, intermediate };                   // x_t, h_{t-1}, or what the previous phase left
+enum class Operand : int { x, h, intermediate };  // x_t, h_{t-1}, or what the previous phase left
+constexpr int kOperands = 3;
 enum class Weight : int { kernel, recurrent_kernel, projection };  // [I, G*H], [h, G*H], [H, P]
 enum class Width : int { hidden, projected };                      // H units, or the P of a projection
 

@@ -7,6 +7,7 @@ namespace latchwork::LATCHWORK_ISA {
 namespace {
 
 constexpr int kPanelVectors = 2;
+static_assert(kTileRows <= kMostTileRows);
 
 // Tile loops must unroll completely, or gcc 12 keeps the accumulators on the stack around the chain.
 #define LATCHWORK_UNROLL _Pragma("GCC unroll 8")
@@ -146,7 +147,7 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
   // The gradient of a large weight comes from memory: asked for now, it is there when the chain ends.
   LATCHWORK_UNROLL
   for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
-  for (int v = 0; v < N; ++v) __builtin_prefetch(args.out + r * args.out_stride + v * V::kLanes, 1);
+  for (int v = 0; v < N; ++v) __builtin_prefetch(args.out[r] + v * V::kLanes, 1);
   const T* a = args.a;
   const T* b = args.b;
   const Index b_stride = args.b_stride;
@@ -169,7 +170,7 @@ void outer_tile(const OuterArgs<typename V::Scalar>& args) noexcept {
     LATCHWORK_UNROLL
     for (int r = 0; r < R; ++r) LATCHWORK_UNROLL
     for (int v = 0; v < N; ++v) {
-      T* const out = args.out + r * args.out_stride + v * V::kLanes;
+      T* const out = args.out[r] + v * V::kLanes;
       const Index columns = args.columns - v * V::kLanes;
       store_columns(load_columns<V>(out, columns) + sum[r][v], out, columns);
     }
@@ -194,19 +195,6 @@ void outer(const OuterArgs<typename V::Scalar>& args) noexcept {
     outer_tile_of<V, kPanelVectors>(rows)(args);
   else
     outer_tile_of<V, 1>(rows)(args);
-}
-
-template <class V>
-void column_sums(const OuterArgs<typename V::Scalar>& args) noexcept {
-  using T = typename V::Scalar;
-  for (Index c = 0; c < args.columns; c += V::kLanes) {
-    const T* b = args.b + c;
-    for (Index group = 0; group < args.groups; ++group) {
-      V sum = V(T(0));
-      for (Index k = 0; k < args.counts[group]; ++k, b += args.b_stride) sum = sum + V::load(b);
-      store_columns(load_columns<V>(args.out + c, args.columns - c) + sum, args.out + c, args.columns - c);
-    }
-  }
 }
 
 // Rows of the source are read a stretch at a time: columns of a weight lie a power of two apart, and element by
@@ -234,11 +222,17 @@ void pack(const PackArgs<T>& a) noexcept {
 template <class T>
 void pack_rows(const PackRowsArgs<T>& a) noexcept {
   constexpr Index kStrip = 32, kPair = 2 * kTileRows;
+  const Index head = kTileRows - a.first < a.features ? kTileRows - a.first : a.features;
   for (Index row = 0; row < a.rows; row += kStrip) {
     const Index rows = a.rows - row < kStrip ? a.rows - row : kStrip;
     const T* const* const source = a.source + row;
     T* out = a.out + row * a.row_stride;
     Index feature = 0;
+    if (a.first > 0) {
+      for (Index r = 0; r < rows; ++r)
+        for (Index i = 0; i < head; ++i) out[r * a.row_stride + a.first + i] = source[r][i];
+      feature = head, out += a.tile_stride;
+    }
     for (; feature + kPair <= a.features; feature += kPair, out += 2 * a.tile_stride)
       for (Index r = 0; r < rows; ++r) {
         __builtin_memcpy(out + r * a.row_stride, source[r] + feature, kTileRows * sizeof(T));
@@ -255,7 +249,7 @@ void pack_rows(const PackRowsArgs<T>& a) noexcept {
 template <class T>
 constexpr ProductKernels<T> product_kernels() {
   using V = Vec<T>;
-  return {kTileRows, kPanelVectors * V::kLanes, V::kLanes, product<V>, outer<V>, column_sums<V>, pack<T>, pack_rows<T>};
+  return {kTileRows, kPanelVectors * V::kLanes, V::kLanes, product<V>, outer<V>, pack<T>, pack_rows<T>};
 }
 
 }  // namespace

@@ -61,10 +61,9 @@ struct OuterArgs {
   Index rows;     // at most tile_rows
   Index columns;  // real columns, at most one panel
   const T* a;     // [sum of K, tile_rows]
-  const T* b;     // [sum of K, b_stride]
+  const T* b;     // [sum of K, b_stride], read in whole vectors
   Index b_stride;
-  T* out;  // [rows, out_stride], the caller's own array
-  Index out_stride;
+  T* const* out;  // [rows], in the caller's own arrays
 };
 
 // Copies a matrix into panels. element(k, c) = source[k * k_stride + c * c_stride]; columns beyond `columns` become 0.
@@ -80,16 +79,20 @@ struct PackArgs {
   Index out_stride;
 };
 
-// Lays rows side by side for `outer`: tile m holds features [m * tile_rows, ..) as [K, tile_rows].
+// Lays rows side by side for `outer`, in tiles [K, tile_rows]: feature f is column first + f, counted through the
+// tiles.
 template <class T>
 struct PackRowsArgs {
   Index rows;
   Index features;
+  Index first;             // below tile_rows
   const T* const* source;  // [rows] pointers to `features` values
   T* out;                  // row 0 of tile 0
   Index row_stride;        // distance between packed rows, in elements
   Index tile_stride;       // distance between tiles
 };
+
+constexpr int kMostTileRows = 8;  // of any ISA
 
 template <class T>
 struct ProductKernels {
@@ -98,7 +101,6 @@ struct ProductKernels {
   int lanes;
   void (*product)(const ProductArgs<T>&) noexcept;
   void (*outer)(const OuterArgs<T>&) noexcept;
-  void (*column_sums)(const OuterArgs<T>&) noexcept;  // outer with a[k] = 1 and one row
   void (*pack)(const PackArgs<T>&) noexcept;
   void (*pack_rows)(const PackRowsArgs<T>&) noexcept;
 };

@@ -219,11 +219,15 @@ class Head {
     const T* rows[kBlock];
     for (Index r = 0; r < count; ++r) rows[r] = block + r * size_.values;
     const Index tile = size_.tile;
-    k_.product.pack_rows({count, values_, rows, tiles_, tile, count * tile});
+    k_.product.pack_rows({count, values_, 0, rows, tiles_, tile, count * tile});
+    T* out[kMostTileRows];
     for (Index j = 0; j < values_; j += tile)
-      for (Index c = 0; c < columns; c += size_.panel)
-        k_.product.outer({&count, 1, std::min(tile, values_ - j), std::min(size_.panel, columns - c),
-                          tiles_ + j * count, b + c, stride, to + j * stride + c, stride});
+      for (Index c = 0; c < columns; c += size_.panel) {
+        const Index features = std::min(tile, values_ - j);
+        for (Index r = 0; r < features; ++r) out[r] = to + (j + r) * stride + c;
+        k_.product.outer(
+            {&count, 1, features, std::min(size_.panel, columns - c), tiles_ + j * count, b + c, stride, out});
+      }
   }
 
   // ---- scores -------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Member : public InPool {
   void run() {
     const Index steps = call_.args.batch->steps();
     sweep_[0]->take_states();
+    call_.weights.begin(index_, call_.plan.members);
     for (Index end = steps; end > 0;) {
       const int part = end > call_.stretches.part[0].end ? 1 : 0;
       const Stretch& stretch = call_.stretches.part[part];
@@ -87,6 +88,7 @@ class Member : public InPool {
       end = begin;
     }
     sweep_[0]->hand_out_states();
+    call_.weights.finish(index_, call_.plan.members);
   }
 
  private:

@@ -13,8 +13,9 @@ InputGradients<T>::InputGradients(BackwardCall<T>& call, const Stretch& stretch,
       rows_(row_share(stretch, *call.args.batch, call.plan.members, member)),
       poll_(&call.interruption) {
   if (!product_) return;
-  chain_ = call.slots.chain(*product_);
   slot_rows_ = Buffer<const T*>(call.slots.capacity());
+  edge_rows_ = Buffer<const T*>(call.layout.edge() ? call.slots.capacity() : 0);
+  chain_ = call.slots.chain(*product_, edge_rows_.data());
   dx_ = Buffer<T*>(call.slots.capacity());
   strip_ = Buffer<T>(call.plan.strip_rows * call.layout.panel_columns);
 }
@@ -31,6 +32,8 @@ Index InputGradients<T>::list_rows(Index begin, Index end) {
       if (!by_rows && (k + i) % call_.plan.members != member_) continue;
       const Index row = rows_.row(i);
       slot_rows_[count] = call_.slots.row(0, k + row);
+      if (edge_rows_.size() > 0)
+        edge_rows_[count] = call_.slots.row(static_cast<Index>(call_.layout.blocks.size()) - 1, k + row);
       dx_[count++] = call_.args.dx.row(batch.sequence(row), t);
     }
     k += batch.active(t);
@@ -45,6 +48,8 @@ void InputGradients<T>::panel(Index count, Index column, Index width, const T* w
   for (Index row = 0; row < count; row += strip_rows) {
     const Index rows = std::min(strip_rows, count - row);
     if (poll_.leaving(rows * product_->terms * width)) return;
+    for (Segment<T>& part : chain_)
+      if (part.rows) part.rows = edge_rows_.data() + row;
     const ProductPanel<T> out{nullptr, weights, strip_.data()};
     call_.args.weights->table().template of<T>().product.product({.rows = rows,
                                                                   .columns = width,

@@ -23,7 +23,7 @@ class InputGradients {
   const BackwardProduct* product_;  // null: dx is not wanted
   const RowShare rows_;
   PoolVector<Segment<T>> chain_;
-  Buffer<const T*> slot_rows_;
+  Buffer<const T*> slot_rows_, edge_rows_;
   Buffer<T*> dx_;
   Buffer<T> strip_;
   WorkPoll poll_;

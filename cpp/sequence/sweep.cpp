@@ -33,13 +33,14 @@ Sweep<T>::Sweep(BackwardCall<T>& call, const Stretch& stretch, int member)
       h_next_(rows_.count),
       dy_previous_(rows_.count),
       intermediate_(rows_.count),
-      slot_rows_(rows_.count),
       packed_(std::min(kRowsAtOnce, batch_.size())),
+      slot_rows_(rows_.count),
+      edge_rows_(layout_.edge() ? rows_.count : 0),
       pieces_(batch_.records() * layout_.record() * static_cast<Index>(sizeof(T)) > kNear
                   ? rows_.count * (cell_.saved + cell_.states + 1)
                   : 0) {
   for (const BackwardProduct& product : layout_.backward)
-    chains_[static_cast<std::size_t>(product.operand)] = call.slots.chain(product);
+    chains_[static_cast<std::size_t>(product.operand)] = call.slots.chain(product, edge_rows_.data());
   for (Index i = 0; i < rows_.count; ++i)
     intermediate_[i] = cell_.phases > 1 ? call.intermediate.data() + rows_.row(i) * layout_.padded_hidden : nullptr;
 }
@@ -97,6 +98,7 @@ void Sweep<T>::point_rows(Index t, Index rows, Index k) {
     h_next_[i] = args_.y.row(b, t);
     if (args_.dy && t > 0) dy_previous_[i] = args_.dy.row(b, t - 1);
     slot_rows_[i] = call_.slots.row(0, k + row);
+    if (layout_.edge()) edge_rows_[i] = call_.slots.row(static_cast<Index>(layout_.blocks.size()) - 1, k + row);
   }
 }
 
@@ -166,11 +168,13 @@ template <class T>
 void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained, Index next) {
   const BackwardProduct* const product = layout_.backward_of(operand);
   if (!product) return;
-  const PoolVector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
+  PoolVector<Segment<T>>& chain = chains_[static_cast<std::size_t>(operand)];
   const Index tiles = ceil_div(rows, kernels_.tile_rows) * (blocks_.end - blocks_.first);
   Ahead* const fetched = next < 0 ? nullptr : ahead(next, tiles * static_cast<Index>(chain.size()));
   for (Index row = 0; row < rows; row += kRowsAtOnce) {
     const Index count = std::min(kRowsAtOnce, rows - row);
+    for (Segment<T>& part : chain)
+      if (part.rows) part.rows = edge_rows_.data() + row;
     PanelList<T> panels(kernels_, {.rows = count,
                                    .init_stride = out.stride,
                                    .segments = chain.data(),
@@ -203,8 +207,8 @@ void Sweep<T>::pass(Index t, int phase, Index b, Index rows, Index k) {
   a.padded_hidden = layout_.padded_hidden;
   a.activation = args_.activation;
   a.recurrent_activation = args_.recurrent_activation;
-  a.slots = {call_.slots.row(b, k + first), rows_.stride * layout_.panel_columns};
-  a.slot_stride = call_.slots.slot_stride();
+  a.slots = {call_.slots.row(b, k + first), rows_.stride * call_.slots.row_stride(b)};
+  a.slot_stride = call_.slots.slot_stride(b);
   a.h_previous = h_previous_.data();
   a.h_next = const_cast<T* const*>(h_next_.data());  // backward reads it
   for (int state = 0; state < cell_.states; ++state) {

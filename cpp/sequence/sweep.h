@@ -49,7 +49,8 @@ class Sweep {
   WorkPoll poll_;
   Index segment_ = 0;                 // the first step of whose records there are
   PoolVector<Segment<T>> chains_[3];  // by operand
-  Buffer<const T*> h_previous_, h_next_, dy_previous_, intermediate_, slot_rows_, packed_;
+  Buffer<const T*> h_previous_, h_next_, dy_previous_, intermediate_, packed_;
+  Buffer<const T*> slot_rows_, edge_rows_;  // [rows] of block 0, and of the edge
   Buffer<Piece> pieces_;
   Ahead ahead_;
 };

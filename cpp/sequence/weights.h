@@ -61,6 +61,8 @@ struct Layout {
   Index block_offset(const Block& block) const { return block.unit * cell->slots; }  // of a block in it
   Index panel_width(Index columns, Index panel) const;                               // of a backward panel
   const BackwardProduct* backward_of(Operand operand) const;
+  // The last block, if its slots lie side by side; else null.
+  const Block* edge() const { return blocks.back().slot_stride < blocks.back().width ? &blocks.back() : nullptr; }
   const std::vector<Chain>& chains_of(int phase) const { return chains[static_cast<std::size_t>(phase)]; }
   const std::vector<Panel>& panels_of(int phase, Index block) const {
     return panels[static_cast<std::size_t>(phase) * blocks.size() + static_cast<std::size_t>(block)];
