@@ -25,7 +25,8 @@ struct StateInfo {
   Width width = Width::hidden;
 };
 
-// One product: slots[j] += operand * weight[:, gates[j] * H ..]. Within a slot, products chain in the order declared.
+// One product: slots[j] += operand * weight[:, gates[j] * H ..]. Within a slot, products chain in the order
+// declared, each of another operand.
 struct ProductInfo {
   Operand operand;
   Weight weight;

@@ -32,8 +32,7 @@ Index InputGradients<T>::list_rows(Index begin, Index end) {
       if (!by_rows && (k + i) % call_.plan.members != member_) continue;
       const Index row = rows_.row(i);
       slot_rows_[count] = call_.slots.row(0, k + row);
-      if (edge_rows_.size() > 0)
-        edge_rows_[count] = call_.slots.row(static_cast<Index>(call_.layout.blocks.size()) - 1, k + row);
+      if (call_.layout.edge()) edge_rows_[count] = call_.slots.edge_row(k + row);
       dx_[count++] = call_.args.dx.row(batch.sequence(row), t);
     }
     k += batch.active(t);
@@ -48,8 +47,7 @@ void InputGradients<T>::panel(Index count, Index column, Index width, const T* w
   for (Index row = 0; row < count; row += strip_rows) {
     const Index rows = std::min(strip_rows, count - row);
     if (poll_.leaving(rows * product_->terms * width)) return;
-    for (Segment<T>& part : chain_)
-      if (part.rows) part.rows = edge_rows_.data() + row;
+    read_edge(chain_, edge_rows_.data() + row);
     const ProductPanel<T> out{nullptr, weights, strip_.data()};
     call_.args.weights->table().template of<T>().product.product({.rows = rows,
                                                                   .columns = width,

@@ -28,6 +28,8 @@ class SlotGradients {
     return block < full_ ? full_ * capacity_ * layout_.panel_columns : layout_.edge()->units;
   }
 
+  T* edge_row(Index k) { return row(full_, k); }
+
   // The chain over (slot, unit) in canonical order: where its parts lie from a row of block 0 on, or, at the edge, from
   // the rows that edge_rows point to.
   PoolVector<Segment<T>> chain(const BackwardProduct& product, const T* const* edge_rows) const {
@@ -56,5 +58,12 @@ class SlotGradients {
   Index edge_;  // where its rows begin
   Buffer<T> values_;
 };
+
+// The rows that a chain reads at the edge are these from now on.
+template <class T>
+void read_edge(PoolVector<Segment<T>>& chain, const T* const* edge_rows) {
+  for (Segment<T>& part : chain)
+    if (part.rows) part.rows = edge_rows;
+}
 
 }  // namespace latchwork

@@ -98,7 +98,7 @@ void Sweep<T>::point_rows(Index t, Index rows, Index k) {
     h_next_[i] = args_.y.row(b, t);
     if (args_.dy && t > 0) dy_previous_[i] = args_.dy.row(b, t - 1);
     slot_rows_[i] = call_.slots.row(0, k + row);
-    if (layout_.edge()) edge_rows_[i] = call_.slots.row(static_cast<Index>(layout_.blocks.size()) - 1, k + row);
+    if (layout_.edge()) edge_rows_[i] = call_.slots.edge_row(k + row);
   }
 }
 
@@ -173,8 +173,7 @@ void Sweep<T>::flow(Operand operand, Index rows, Rows<T> out, bool chained, Inde
   Ahead* const fetched = next < 0 ? nullptr : ahead(next, tiles * static_cast<Index>(chain.size()));
   for (Index row = 0; row < rows; row += kRowsAtOnce) {
     const Index count = std::min(kRowsAtOnce, rows - row);
-    for (Segment<T>& part : chain)
-      if (part.rows) part.rows = edge_rows_.data() + row;
+    read_edge(chain, edge_rows_.data() + row);
     PanelList<T> panels(kernels_, {.rows = count,
                                    .init_stride = out.stride,
                                    .segments = chain.data(),

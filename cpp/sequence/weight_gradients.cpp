@@ -5,7 +5,7 @@
 namespace latchwork {
 namespace {
 
-// f(operand, gate) for each product that fills a slot.
+// f(product, gate) for each product that fills a slot.
 template <class F>
 void each_product(const CellInfo& cell, int slot, F f) {
   for (int p = 0; p < cell.products; ++p)
@@ -113,24 +113,22 @@ template <class T>
 void WeightGradients<T>::add_panel(Panel panel) {
   panel.use = use_of(panel.out);
   panel.cost = 0;
-  for (const Stretch& tile : uses_[panel.use].tiles) panel.cost += tile_cost(panel, tile);
+  for (const TilePart& tile : uses_[panel.use].tiles) panel.cost += tile_cost(panel, tile);
   panels_.push_back(panel);
 }
 
 // The features that there are outputs for, cut where a tile ends.
 template <class T>
 std::size_t WeightGradients<T>::use_of(const Outputs& outputs) {
-  std::size_t i = 0;
-  for (; i < uses_.size(); ++i)
-    if (std::equal(outputs.begin(), outputs.end(), uses_[i].has, [](const Output& out, const Has& has) {
-          return (out.weight != nullptr) == has.weight && (out.bias != nullptr) == has.bias;
-        }))
-      return i;
-  Use& use = uses_.emplace_back();
+  unsigned wanted = 0;
+  for (const Output& out : outputs) wanted = wanted << 2 | (out.weight ? 2u : 0u) | (out.bias ? 1u : 0u);
+  for (std::size_t i = 0; i < uses_.size(); ++i)
+    if (uses_[i].outputs == wanted) return i;
+  Use& use = uses_.emplace_back(Use{wanted, {}});
   const auto take = [&](Index first, Index end) {
     while (first < end) {
       const Index next = std::min(end, round_up(first + 1, kernels_.tile_rows));
-      Stretch* const last = use.tiles.empty() ? nullptr : &use.tiles.back();
+      TilePart* const last = use.tiles.empty() ? nullptr : &use.tiles.back();
       if (last && last->first + last->count == first && first % kernels_.tile_rows != 0)
         last->count += next - first;
       else
@@ -141,15 +139,14 @@ std::size_t WeightGradients<T>::use_of(const Outputs& outputs) {
   for (const Operand operand : {Operand::h, Operand::x, Operand::intermediate}) {
     const Range& range = features_[number(operand)];
     const Output& out = outputs[number(operand)];
-    use.has[number(operand)] = {out.weight != nullptr, out.bias != nullptr};
     if (out.weight) take(range.first, range.first + range.count + (out.bias ? 1 : 0));
   }
-  return i;
+  return uses_.size() - 1;
 }
 
 // In multiply-adds of a vector each; a chain of two vectors or less waits for its own additions.
 template <class T>
-Index WeightGradients<T>::tile_cost(const Panel& panel, const Stretch& tile) const {
+Index WeightGradients<T>::tile_cost(const Panel& panel, const TilePart& tile) const {
   return std::max<Index>(8, tile.count * ceil_div(panel.columns, layout_.lanes));
 }
 
@@ -168,7 +165,7 @@ void WeightGradients<T>::pack(Operand operand, const T* const* source, Index row
 }
 
 template <class T>
-void WeightGradients<T>::add_tile(const Panel& panel, const Stretch& tile, std::span<const Index> counts) {
+void WeightGradients<T>::add_tile(const Panel& panel, const TilePart& tile, std::span<const Index> counts) {
   T* out[kMostTileRows];
   for (std::size_t i = 0; i < kOperands; ++i) {
     const Range& range = features_[i];
@@ -202,7 +199,7 @@ void WeightGradients<T>::add(std::span<const Index> counts, int member, int memb
       at += panel.cost;
       continue;
     }
-    for (const Stretch& tile : uses_[panel.use].tiles) {
+    for (const TilePart& tile : uses_[panel.use].tiles) {
       if (at >= first && at < end) {
         if (poll.leaving(rows * kernels_.tile_rows * layout_.panel_columns)) return;
         add_tile(panel, tile, counts);

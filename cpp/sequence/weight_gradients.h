@@ -44,7 +44,7 @@ class WeightGradients {
   };
   using Outputs = std::array<Output, kOperands>;
   // Neighbouring features of one tile.
-  struct Stretch {
+  struct TilePart {
     Index first, count;
   };
   // One column of output tiles: what the same products make of neighbouring slot gradients.
@@ -58,12 +58,9 @@ class WeightGradients {
     Index cost = 0;  // of all its tiles
   };
   // The features that some products have, by tile.
-  struct Has {
-    bool weight, bias;
-  };
   struct Use {
-    Has has[kOperands];
-    PoolVector<Stretch> tiles;
+    unsigned outputs;  // two bits an operand: whether its weight and its bias have one
+    PoolVector<TilePart> tiles;
   };
   void list_features();
   void list_slot(int slot, Index block);
@@ -71,8 +68,8 @@ class WeightGradients {
   void add_panel(Panel panel);
   std::size_t use_of(const Outputs& outputs);
   Output output(const ProductInfo& product, int gate, Index unit) const;
-  Index tile_cost(const Panel& panel, const Stretch& tile) const;
-  void add_tile(const Panel& panel, const Stretch& tile, std::span<const Index> counts);
+  Index tile_cost(const Panel& panel, const TilePart& tile) const;
+  void add_tile(const Panel& panel, const TilePart& tile, std::span<const Index> counts);
   void move_edge(int member, int members, bool out);
 
   const BackwardArgs<T>& args_;
@@ -80,7 +77,6 @@ class WeightGradients {
   const ProductKernels<T>& kernels_;
   SlotGradients<T>& slots_;
   Range features_[kOperands];
-  Index feature_count_ = 0;
   Buffer<T> packed_;  // [tile][K of the block][tile_rows]
   Buffer<T> edge_;    // [feature][slot][unit]
   PoolVector<Panel> panels_;

@@ -66,7 +66,15 @@ int gate_of(const ProductInfo& product, int slot) {
 
 // What the contract can say and no cell has needed yet (docs/cells.md) arrives with the first cell that does.
 void check_built(const CellInfo& cell) {
-  bool heads = false, projected = false, statistics = false;
+  bool heads = false, projected = false, statistics = false, twice = false;
+  for (int slot = 0; slot < cell.slots; ++slot) {
+    bool filled[kOperands] = {};
+    for (const int p : products_of(cell, slot)) {
+      bool& from = filled[static_cast<std::size_t>(cell.product[p].operand)];
+      twice |= from;
+      from = true;
+    }
+  }
   for (int p = 0; p < cell.products; ++p) heads |= cell.product[p].heads;
   for (int s = 0; s < cell.states; ++s) projected |= cell.state[s].width != Width::hidden;
   for (int p = 0; p < cell.phases; ++p) statistics |= cell.phase[p].statistics > 0;
@@ -75,6 +83,7 @@ void check_built(const CellInfo& cell) {
                               : statistics          ? "statistics"
                               : cell.vectors > 0    ? "vectors"
                               : cell.row_inputs > 0 ? "row inputs"
+                              : twice               ? "two products of one operand in a slot"
                                                     : nullptr;
   if (missing)
     throw Error(std::string("cell '") + cell.name + "' needs " + missing + ", which the driver does not have yet");

@@ -1,5 +1,6 @@
 // Every cell against the naive float64 cells, on every ISA, over tails; every legal plan against the first, bit for
 // bit.
+#include "latchwork/error.h"
 #include "layer.h"
 
 namespace latchwork::test {
@@ -39,6 +40,31 @@ void plans(const std::string& where, const std::string& cell) {
               std::to_string(plan.few_rows) + " hoist " + std::to_string(plan.few_hoist_steps));
 }
 
+// More rows than the backward products take at once, and a last block whose slots lie side by side.
+void many_rows() {
+  for (const std::string& cell : recurrent_cells()) {
+    const Problem p = problem(cell, 600, 3, 2, 37);
+    const Answer expected = naive(cell, p);
+    on_every_isa([&](const std::string& name) {
+      compare(cell + " " + name + " B 600", run<double>(cell, p), expected, p, cell == "lstm");
+    });
+  }
+}
+
+// The gradients of two products of one operand in a slot would not be told apart.
+void repeated_operand() {
+  const Kernels<float>& k = kernels().of<float>();
+  CellInfo cell = *k.cells[find_cell("lstm")]->info;
+  cell.product[1].operand = Operand::x;
+  std::string message;
+  try {
+    const Layout layout(cell, 3, 5, k.product.panel_columns, k.product.lanes);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  check(message.find("two products of one operand") != std::string::npos, "repeated operand: " + message);
+}
+
 }  // namespace
 }  // namespace latchwork::test
 
@@ -62,5 +88,7 @@ int main() {
       plans<double>(cell + " " + name + " double", cell);
     }
   });
+  many_rows();
+  repeated_operand();
   return report("cells");
 }
