@@ -124,6 +124,7 @@ py::dict answer(const Choice& choice, const Choices& choices, const RecurrentByt
 
 template <class T>
 py::list explain(const std::vector<AskedCall>& asked, bool training) {
+  std::vector<RecurrentWeights*> given;
   std::vector<const Weights<T>*> all;
   std::vector<Batch> batches;
   std::vector<PlanShape> shapes;
@@ -134,13 +135,14 @@ py::list explain(const std::vector<AskedCall>& asked, bool training) {
     require_within(steps, 0, kMostSteps, "steps");
     if (weights->holds_double() != std::is_same_v<T, double>) throw Error("weights must all be of one dtype");
     memory_of(memory);
+    given.push_back(weights);
   }
   {
     const Compute compute;
+    all = RecurrentWeights::prepared<T>(given, training);
     for (const auto& [weights, batch, steps, sequences, memory] : asked) {
-      all.push_back(&weights->template prepared<T>(training));
       batches.emplace_back(Indices(static_cast<std::size_t>(batch), steps));
-      shapes.push_back({batch, steps, &all.back()->layout(), sizeof(T)});
+      shapes.push_back({batch, steps, &all[shapes.size()]->layout(), sizeof(T)});
     }
     choices = choose_plans(shapes, num_threads(), false, forced_plan());
     for (std::size_t i = 0; i < asked.size(); ++i)

@@ -118,10 +118,13 @@ py::list forward(std::vector<GivenCall>& given, bool training) {
   PoolVector<std::unique_ptr<RecurrentContext<T>>> contexts;
   {
     const Compute compute;
+    std::vector<RecurrentWeights*> weights;
+    for (const Forward<T>& f : made) weights.push_back(f.weights);
+    const auto prepared = RecurrentWeights::prepared<T>(weights, training);
     std::vector<RecurrentCall<T>> calls;
-    for (Forward<T>& f : made) {
-      f.call.weights = &f.weights->template prepared<T>(training);
-      calls.push_back(std::move(f.call));
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      made[i].call.weights = prepared[i];
+      calls.push_back(std::move(made[i].call));
     }
     contexts = recurrent_forward<T>(calls, training, forced_plan());
   }
@@ -245,16 +248,18 @@ py::list backward(const std::vector<GivenGradients>& given) {
   std::vector<Backward<T>> made(given.begin(), given.end());
   {
     const Compute compute;
+    std::vector<RecurrentWeights*> weights;
     std::vector<RecurrentGradients<T>> calls;
     for (const Backward<T>& b : made) {
-      b.ctx->weights().template prepared<T>(true);
+      weights.push_back(&b.ctx->weights());
       calls.push_back(b.g);
     }
+    RecurrentWeights::prepared<T>(weights, true);
     recurrent_backward<T>(calls, forced_plan());
   }
+  for (std::size_t i = made.size(); i-- > 0;) made[i].ctx->release();  // as calls.h drops its parts
   py::list results;
   for (Backward<T>& b : made) {
-    b.ctx->release();
     const py::object d_initial = b.d_initial ? py::object(as_tuple(*b.d_initial)) : py::none();
     results.append(py::make_tuple(b.dx, d_initial, b.out[0], b.out[1], b.out[2]));
   }

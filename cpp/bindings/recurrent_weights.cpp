@@ -1,5 +1,8 @@
 #include "bindings/recurrent_weights.h"
 
+#include <algorithm>
+#include <mutex>
+
 #include "cpu/dispatch.h"
 
 namespace latchwork {
@@ -46,6 +49,22 @@ void RecurrentWeights::require_apart_from(const py::array& written, const char* 
   if (recurrent_kernel_) require_apart(written, name, *recurrent_kernel_, "recurrent_kernel");
   if (bias_) require_apart(written, name, *bias_, "bias");
 }
+
+template <class T>
+std::vector<const Weights<T>*> RecurrentWeights::prepared(std::span<RecurrentWeights* const> all, bool backward) {
+  std::vector<RecurrentWeights*> ordered(all.begin(), all.end());  // one order for all threads, or two would wait for
+  std::sort(ordered.begin(), ordered.end());                       // each other
+  ordered.erase(std::unique(ordered.begin(), ordered.end()), ordered.end());
+  std::vector<std::unique_lock<ForkMutex>> locks;
+  for (RecurrentWeights* const each : ordered) locks.emplace_back(each->mutex_);
+  std::vector<Weights<T>*> weights;
+  for (RecurrentWeights* const each : all) weights.push_back(&std::get<Weights<T>>(each->weights_));
+  prepare<T>(weights, backward);
+  return {weights.begin(), weights.end()};
+}
+
+template std::vector<const Weights<float>*> RecurrentWeights::prepared(std::span<RecurrentWeights* const>, bool);
+template std::vector<const Weights<double>*> RecurrentWeights::prepared(std::span<RecurrentWeights* const>, bool);
 
 void RecurrentWeights::touch() {
   const std::lock_guard lock(mutex_);

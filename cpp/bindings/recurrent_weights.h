@@ -1,7 +1,9 @@
 // The caller's parameters and their packs, as Python holds them.
 #pragma once
 
+#include <span>
 #include <variant>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "runtime/fork_mutex.h"
@@ -33,13 +35,9 @@ class RecurrentWeights {
   // The arrays have been written.
   void touch();
 
+  // The packs of the weights of several calls, made where they are stale.
   template <class T>
-  const Weights<T>& prepared(bool backward) {
-    const std::lock_guard lock(mutex_);
-    Weights<T>& weights = std::get<Weights<T>>(weights_);
-    weights.prepare(backward);
-    return weights;
-  }
+  static std::vector<const Weights<T>*> prepared(std::span<RecurrentWeights* const> all, bool backward);
 
  private:
   std::vector<Index> bias_shape(const CellInfo& info) const {

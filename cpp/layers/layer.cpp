@@ -74,7 +74,7 @@ struct Layer<T>::Content {
 
   const Weights<T>& prepared(bool backward) {
     const std::lock_guard lock(mutex);
-    weights->prepare(backward);
+    prepare(*weights, backward);
     return *weights;
   }
 

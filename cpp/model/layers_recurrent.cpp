@@ -98,7 +98,7 @@ std::shared_ptr<const Weights<T>> ModelCell<T>::packed() const {
   const std::lock_guard lock(mutex_);
   if (!packed_ || &packed_->table() != &kernels()) {
     const auto fresh = std::make_shared<Weights<T>>(cell_, input_, hidden_, parameters_);
-    fresh->prepare(false);
+    prepare(*fresh, false);
     packed_ = fresh;
   }
   return packed_;

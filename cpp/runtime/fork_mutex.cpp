@@ -13,6 +13,7 @@ namespace {
 std::mutex forks;  // one at a time
 std::atomic<bool> forking = false;
 std::atomic<int> holders = 0;  // and those who wait for one
+thread_local int held = 0;     // by this thread
 
 void wait_for_holders() noexcept {
   forks.lock();
@@ -36,15 +37,18 @@ void go_on() noexcept {
 }  // namespace
 
 void ForkMutex::lock() noexcept {
-  for (holders.fetch_add(1); forking.load(); holders.fetch_add(1)) {
+  // A fork under way waits for the holders: one of them may not wait for it with a second lock.
+  for (holders.fetch_add(1); held == 0 && forking.load(); holders.fetch_add(1)) {
     holders.fetch_sub(1);
     spin_until([] { return !forking.load(); });
   }
+  ++held;
   mutex_.lock();
 }
 
 void ForkMutex::unlock() noexcept {
   mutex_.unlock();
+  --held;
   holders.fetch_sub(1);
 }
 

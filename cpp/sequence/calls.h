@@ -12,6 +12,13 @@
 
 namespace latchwork {
 
+// The last goes first: the pool hands out what it got last, so that the next call's members, made in order, find their
+// memory in the caches of their own cores.
+template <class List>
+void drop(List& list) {
+  while (!list.empty()) list.pop_back();
+}
+
 // Shared(args, plan, interruption) is what the members of a call share, its barrier among it; Member(shared, i) is one
 // of them, and run() its work; both are InPool.
 template <class Shared, class Member>
@@ -22,6 +29,8 @@ struct PlacedCall {
     members.reserve(static_cast<std::size_t>(plan.members));
     for (int i = 0; i < plan.members; ++i) members.push_back(std::make_unique<Member>(*shared, i));
   }
+  PlacedCall(PlacedCall&&) = default;
+  ~PlacedCall() { drop(members); }
 
   std::unique_ptr<Shared> shared;
   PoolVector<std::unique_ptr<Member>> members;
@@ -72,6 +81,7 @@ void run_calls(std::span<const Args> calls) {
         return elsewhere.load(std::memory_order_acquire) == 0;
       });
   });
+  drop(placed);
   interruption.check();
 }
 

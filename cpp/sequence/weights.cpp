@@ -196,19 +196,28 @@ void Weights<T>::lay_out() {
 }
 
 template <class T>
-void Weights<T>::prepare(bool backward) {
-  const FloatScope scope;  // biases are added, whatever the caller rounds like
+Index Weights<T>::stale(bool backward) {
   lay_out();
-  if (!forward_fresh_) pack_forward();
-  forward_fresh_ = true;
-  if (!backward || backward_fresh_) return;
-  if (backward_.size() == 0) backward_ = Buffer<T>(layout_->backward_size);
-  pack_backward();
-  backward_fresh_ = true;
+  const bool stale_backward = backward && !backward_fresh_;
+  if (stale_backward && backward_.size() == 0) backward_ = Buffer<T>(layout_->backward_size);
+  return (forward_fresh_ ? 0 : layout_->forward_size) + (stale_backward ? layout_->backward_size : 0);
 }
 
 template <class T>
-void Weights<T>::pack_forward() {
+void Weights<T>::pack(bool backward, Index part, Index parts) noexcept {
+  if (!forward_fresh_) {
+    const Index panels = static_cast<Index>(layout_->panels.size());
+    if (part == 0) pack_bias();
+    pack_panels(panels * part / parts, panels * (part + 1) / parts);
+  }
+  if (!backward || backward_fresh_) return;
+  Index panels = 0;
+  for (const BackwardProduct& product : layout_->backward) panels += ceil_div(product.columns, layout_->panel_columns);
+  pack_backward(panels * part / parts, panels * (part + 1) / parts);
+}
+
+template <class T>
+void Weights<T>::pack_bias() noexcept {
   const Index columns = cell_->gates * hidden_;
   std::fill_n(bias_.data(), bias_.size(), T(0));
   for (const Block& block : layout_->blocks)
@@ -223,84 +232,102 @@ void Weights<T>::pack_forward() {
         first = false;
       }
     }
-
-  // One task a panel; about 32 K elements keep a thread busy longer than handing the task over takes.
-  const Index tasks = static_cast<Index>(layout_->panels.size());
-  const Index grain = std::max<Index>(1, tasks * 32768 / std::max<Index>(1, layout_->forward_size));
-  const auto pack = table_->of<T>().product.pack;
-  parallel_for(tasks, grain, [&](Index begin, Index end) {
-    for (Index task = begin; task < end; ++task) {
-      const auto phase = static_cast<int>(static_cast<std::size_t>(task) / layout_->blocks.size());
-      const Block& block = layout_->blocks[static_cast<std::size_t>(task) % layout_->blocks.size()];
-      for (const Panel& panel : layout_->panels[static_cast<std::size_t>(task)]) {
-        T* out = forward_.data() + panel.weights;
-        const Chain& chain = layout_->chains_of(phase)[static_cast<std::size_t>(panel.chain)];
-        for (int i = 0; i < chain.product_count; ++i) {
-          const ProductInfo& product = cell_->product[chain.products[i]];
-          const Index terms = layout_->features(product.operand);
-          for (Index c = 0, width; c < panel.columns; c += width) {  // the part of a slot
-            const Index column = panel.in_block + c, unit = column % block.slot_stride;
-            const bool last = column - unit + block.slot_stride >= panel.end;
-            width = last ? panel.columns - c : std::min(block.slot_stride - unit, panel.columns - c);
-            pack({.source = matrix(product.weight) +
-                            gate_of(product, static_cast<int>(column / block.slot_stride)) * hidden_ + block.unit +
-                            unit,
-                  .k_stride = columns,
-                  .c_stride = 1,
-                  .count = terms,
-                  .columns = std::clamp<Index>(block.units - unit, 0, width),
-                  .width = width,
-                  .out = out + c,
-                  .out_stride = panel.columns});
-          }
-          out += terms * panel.columns;
-        }
-      }
-    }
-  });
 }
 
+// begin, end: of [phase * blocks + block].
 template <class T>
-void Weights<T>::pack_backward() {
-  struct Task {
-    const BackwardProduct* product;
-    Index panel, offset;
-  };
-  PoolVector<Task> tasks;
-  for (const BackwardProduct& product : layout_->backward) {
-    Index offset = product.weights;
-    for (Index panel = 0; panel * layout_->panel_columns < product.columns; ++panel) {
-      tasks.push_back({&product, panel, offset});
-      offset += product.terms * layout_->panel_width(product.columns, panel);
+void Weights<T>::pack_panels(Index begin, Index end) noexcept {
+  const Index columns = cell_->gates * hidden_;
+  const auto pack = table_->of<T>().product.pack;
+  for (Index task = begin; task < end; ++task) {
+    const auto phase = static_cast<int>(static_cast<std::size_t>(task) / layout_->blocks.size());
+    const Block& block = layout_->blocks[static_cast<std::size_t>(task) % layout_->blocks.size()];
+    for (const Panel& panel : layout_->panels[static_cast<std::size_t>(task)]) {
+      T* out = forward_.data() + panel.weights;
+      const Chain& chain = layout_->chains_of(phase)[static_cast<std::size_t>(panel.chain)];
+      for (int i = 0; i < chain.product_count; ++i) {
+        const ProductInfo& product = cell_->product[chain.products[i]];
+        const Index terms = layout_->features(product.operand);
+        for (Index c = 0, width; c < panel.columns; c += width) {  // the part of a slot
+          const Index column = panel.in_block + c, unit = column % block.slot_stride;
+          const bool last = column - unit + block.slot_stride >= panel.end;
+          width = last ? panel.columns - c : std::min(block.slot_stride - unit, panel.columns - c);
+          pack({.source = matrix(product.weight) +
+                          gate_of(product, static_cast<int>(column / block.slot_stride)) * hidden_ + block.unit + unit,
+                .k_stride = columns,
+                .c_stride = 1,
+                .count = terms,
+                .columns = std::clamp<Index>(block.units - unit, 0, width),
+                .width = width,
+                .out = out + c,
+                .out_stride = panel.columns});
+        }
+        out += terms * panel.columns;
+      }
     }
   }
-  const Index count = static_cast<Index>(tasks.size());
-  const Index grain = std::max<Index>(1, count * 32768 / std::max<Index>(1, layout_->backward_size));
+}
+
+// begin, end: of the panels of all products, one after the other.
+template <class T>
+void Weights<T>::pack_backward(Index begin, Index end) noexcept {
   const Index stride = cell_->gates * hidden_;
   const auto pack = table_->of<T>().product.pack;
-  parallel_for(count, grain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const auto& [product, panel, offset] = tasks[static_cast<std::size_t>(i)];
-      const Index column = panel * layout_->panel_columns, width = layout_->panel_width(product->columns, panel);
-      T* out = backward_.data() + offset;
-      for (const int slot : product->slots)
+  Index number = 0;
+  for (const BackwardProduct& product : layout_->backward) {
+    T* out = backward_.data() + product.weights;
+    for (Index column = 0; column < product.columns; column += layout_->panel_columns, ++number) {
+      const Index width = layout_->panel_width(product.columns, column / layout_->panel_columns);
+      if (number < begin || number >= end) {
+        out += product.terms * width;
+        continue;
+      }
+      for (const int slot : product.slots)
         for (const int p : products_of(*cell_, slot)) {
           const ProductInfo& info = cell_->product[p];
-          if (info.operand != product->operand) continue;
+          if (info.operand != product.operand) continue;
           pack({.source = matrix(info.weight) + column * stride + gate_of(info, slot) * hidden_,
                 .k_stride = 1,
                 .c_stride = stride,
                 .count = hidden_,
-                .columns = std::min(width, product->columns - column),
+                .columns = std::min(width, product.columns - column),
                 .width = width,
                 .out = out,
                 .out_stride = width});
           out += hidden_ * width;
         }
     }
-  });
+  }
 }
 
+template <class T>
+void prepare(std::span<Weights<T>* const> weights, bool backward) {
+  // About so many elements keep a thread busy longer than handing them over takes.
+  constexpr Index kGrain = 32768;
+  const FloatScope scope;  // biases are added, whatever the caller rounds like
+  PoolVector<Weights<T>*> stale;
+  Index elements = 0;
+  for (Weights<T>* const each : weights) {
+    const Index found = each->stale(backward);
+    if (found == 0 || std::find(stale.begin(), stale.end(), each) != stale.end()) continue;
+    stale.push_back(each);
+    elements += found;
+  }
+  if (stale.empty()) return;
+  Team team(static_cast<int>(std::min<Index>(ceil_div(elements, kGrain), 1024)));
+  const Index members = team.size(), count = static_cast<Index>(stale.size());
+  team.run([&](int member) {
+    for (Index i = 0; i < count; ++i) {
+      const Index first = i * members / count, end = std::max(first + 1, (i + 1) * members / count);
+      if (member >= first && member < end)
+        stale[static_cast<std::size_t>(i)]->pack(backward, member - first, end - first);
+    }
+  });
+  for (Weights<T>* const each : stale) each->packed(backward);
+}
+
+template void prepare<float>(std::span<Weights<float>* const>, bool);
+template void prepare<double>(std::span<Weights<double>* const>, bool);
 template class Weights<float>;
 template class Weights<double>;
 

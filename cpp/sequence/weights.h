@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -94,10 +95,14 @@ class Weights {
 
   // The arrays have been written: packs are stale.
   void touch() { forward_fresh_ = backward_fresh_ = false; }
-  // Makes the packs for the ISA in use, if stale; by the team. Not to be called from two threads at once.
-  void prepare(bool backward);
-  // Its first part: their layout, and room for the forward ones. Nothing is read of the arrays.
+  // The layout for the ISA in use, and room for the forward packs. Nothing is read of the arrays.
   void lay_out();
+  // Elements of the packs that are stale, for which there is room then.
+  Index stale(bool backward);
+  // One of `parts` parts of the packs that are stale.
+  void pack(bool backward, Index part, Index parts) noexcept;
+  // All parts have been packed.
+  void packed(bool backward) { forward_fresh_ = true, backward_fresh_ |= backward; }
 
   const KernelTable& table() const { return *table_; }
   const CellKernels<T>& kernels() const { return *table_->template of<T>().cells[cell_index_]; }
@@ -107,8 +112,9 @@ class Weights {
   const T* bias() const { return bias_.data(); }  // [block][slot][width], zeros without a bias
 
  private:
-  void pack_forward();
-  void pack_backward();
+  void pack_bias() noexcept;
+  void pack_panels(Index begin, Index end) noexcept;
+  void pack_backward(Index begin, Index end) noexcept;
   const T* matrix(Weight weight) const {
     return weight == Weight::kernel ? parameters_.kernel : parameters_.recurrent_kernel;
   }
@@ -122,5 +128,16 @@ class Weights {
   Buffer<T> forward_, backward_, bias_;
   bool forward_fresh_ = false, backward_fresh_ = false;
 };
+
+// Makes the packs that are stale for the ISA in use, by the team: those of several calls by the members that would run
+// them side by side, so that they lie in the caches of those. Not to be called from two threads at once for one of
+// them.
+template <class T>
+void prepare(std::span<Weights<T>* const> weights, bool backward);
+template <class T>
+void prepare(Weights<T>& weights, bool backward) {
+  Weights<T>* const one = &weights;
+  prepare(std::span(&one, 1), backward);
+}
 
 }  // namespace latchwork

@@ -69,7 +69,7 @@ class Runs {
         dh_(as<T>(p.dh)),
         dc_(as<T>(p.dc)),
         weights_(find_cell(cell), p.I, p.H, {kernel_.data(), recurrent_.data(), bias_.data()}) {
-    weights_.prepare(true);
+    prepare(weights_, true);
     const auto like = [](const std::vector<T>& a) { return std::vector<T>(a.size(), T(0)); };
     for (Result<T>& r : results)
       r = {like(dy_),        like(h0_),   like(c0_), like(x_), like(kernel_),

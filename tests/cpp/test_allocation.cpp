@@ -222,7 +222,7 @@ void steady_calls() {
   const auto mask = std::make_unique<bool[]>(B * T);
   for (Index i = 0; i < B * T; ++i) mask[static_cast<std::size_t>(i)] = i % 3 != 0;
   Weights<float> weights(find_cell("lstm"), I, H, {kernel.data(), recurrent.data(), nullptr});
-  weights.prepare(true);
+  prepare(weights, true);
   Bits last(2 * B * H), dx(2 * x.size()), d_kernel(2 * kernel.size()), d_recurrent(2 * recurrent.size());
   for (const Memory memory : {Memory::store, Memory::recompute, Memory::checkpoint}) {
     std::vector<RecurrentCall<float>> calls(2);

@@ -117,6 +117,50 @@ void interrupts_reach_calls_elsewhere() {
   check(thrown && !log.failed, "a call that the calling thread has no part in ends too");
 }
 
+// Packs that members share out have the bits of those made one by one, whichever of them were there and how often one
+// is asked for.
+void packs_are_shared_out() {
+  constexpr Index kInput[] = {3, 200, 1, 90}, kHidden[] = {70, 100, 130, 64};
+  constexpr const char* kCells[] = {"lstm", "gru", "gru_reset_before", "elman"};
+  std::vector<std::vector<float>> values;
+  std::vector<std::unique_ptr<Weights<float>>> alone;
+  const auto made = [&](std::size_t i) {
+    const int cell = find_cell(kCells[i]);
+    const CellInfo& info = *kernels().f32.cells[cell]->info;
+    const Index columns = info.gates * kHidden[i];
+    const float* const kernel = values[i].data();
+    const float* const recurrent = kernel + kInput[i] * columns;
+    return std::make_unique<Weights<float>>(cell, kInput[i], kHidden[i],
+                                            Parameters<float>{kernel, recurrent, recurrent + kHidden[i] * columns});
+  };
+  set_num_threads(1);
+  for (std::size_t i = 0; i < std::size(kCells); ++i) {
+    const CellInfo& info = *kernels().f32.cells[find_cell(kCells[i])]->info;
+    auto& of_cell = values.emplace_back(info.gates * kHidden[i] * (kInput[i] + kHidden[i] + info.biases));
+    for (std::size_t k = 0; k < of_cell.size(); ++k) of_cell[k] = static_cast<float>(k + 1);
+    prepare(*alone.emplace_back(made(i)), true);
+  }
+  for (const int threads : {1, 2, 3, 7})
+    for (const std::size_t count : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{4}}) {
+      set_num_threads(threads);
+      std::vector<std::unique_ptr<Weights<float>>> together;
+      std::vector<Weights<float>*> asked;
+      for (std::size_t i = 0; i < count; ++i) asked.push_back(together.emplace_back(made(i)).get());
+      asked.push_back(asked.front());
+      if (count == 3) prepare(*asked[1], false);
+      prepare<float>(asked, true);
+      bool same = true;
+      for (std::size_t i = 0; i < count; ++i) {
+        const Weights<float>&a = *alone[i], &b = *together[i];
+        const auto equal = [&](const float* x, const float* y, Index n) { return std::equal(x, x + n, y); };
+        same &= equal(a.forward(), b.forward(), a.layout().forward_size) &&
+                equal(a.backward(), b.backward(), a.layout().backward_size) &&
+                equal(a.bias(), b.bias(), a.layout().slot_row());
+      }
+      check(same, std::to_string(count) + " packs by " + std::to_string(threads) + " threads");
+    }
+}
+
 // Real calls, each pass interrupted in its middle; then the same pass gives the bits of one call alone.
 void interrupted_passes() {
   set_num_threads(2);
@@ -174,6 +218,7 @@ void plans_are_chosen_by_cost() {
 
 int main() {
   using namespace latchwork::test;
+  packs_are_shared_out();
   calls_run_side_by_side();
   calls_run_in_turn();
   interrupts_reach_calls_elsewhere();

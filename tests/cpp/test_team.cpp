@@ -129,6 +129,29 @@ void buffers_return() {
   pool_trim();
 }
 
+// A thread that holds one mutex takes another while a fork waits for it.
+void holders_take_more() {
+  ForkMutex first, second;
+  std::atomic<bool> holds = false;
+  std::thread holder([&] {
+    const std::lock_guard outer(first);
+    holds = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // the fork has begun
+    const std::lock_guard inner(second);
+  });
+  spin_until([&] { return holds.load(); });
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    const std::lock_guard outer(first);
+    const std::lock_guard inner(second);
+    _exit(0);
+  }
+  holder.join();
+  int status = -1;
+  check(waitpid(child, &status, 0) == child && status == 0, "a fork waits for those who take a second ForkMutex");
+}
+
 // Another thread holds the mutex most of the time, half done, with memory from the pool; no child may find it so.
 void forks_wait() {
   ForkMutex mutex;
@@ -173,5 +196,6 @@ int main() {
   callers_of_late_teams_work_alone();
   buffers_return();
   forks_wait();
+  holders_take_more();
   return report("team");
 }
